@@ -34,6 +34,8 @@ export type Call = Demand & {
   answeredBy?: AnsweredBy | undefined;
   /** Counts and records how the request ended. Only the first call counts. A request may never end if its client has left the stream. */
   end(status: StatusName): void;
+  /** Logs an error of its work if it is a fault: the client had another answer by then, as this one was due. */
+  failLate(error: unknown): void;
   /** Names the request in logs and in INTERNAL errors; made on first use. */
   requestId(): string;
 };
@@ -41,6 +43,7 @@ export type Call = Demand & {
 type CallOptions = Pick<Call, 'caller' | 'record'> & {
   readonly client?: Client | undefined;
   readonly onEnd?: (status: StatusName, call: Call) => void;
+  readonly onLateError?: (error: unknown, call: Call) => void;
 };
 
 export const createCall = (receivedAtMs: number, deadlineMs: number, options: CallOptions = {}): Call =>
@@ -56,16 +59,18 @@ class OpenCall implements Call {
   answeredBy: AnsweredBy | undefined = undefined;
   readonly #client: Client | undefined;
   readonly #onEnd: CallOptions['onEnd'];
+  readonly #onLateError: CallOptions['onLateError'];
   #id: string | undefined;
   #isEnded = false;
 
-  constructor(receivedAtMs: number, deadlineMs: number, { caller, record, client, onEnd }: CallOptions) {
+  constructor(receivedAtMs: number, deadlineMs: number, { caller, record, client, onEnd, onLateError }: CallOptions) {
     this.receivedAtMs = receivedAtMs;
     this.deadlineMs = deadlineMs;
     this.caller = caller;
     this.record = record;
     this.#client = client;
     this.#onEnd = onEnd;
+    this.#onLateError = onLateError;
   }
 
   get isGone(): boolean {
@@ -81,6 +86,10 @@ class OpenCall implements Call {
     if (this.#isEnded) return;
     this.#isEnded = true;
     this.#onEnd?.(status, this);
+  }
+
+  failLate(error: unknown): void {
+    this.#onLateError?.(error, this);
   }
 }
 

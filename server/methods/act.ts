@@ -19,7 +19,7 @@ import { type ServedVersion, whenHeld } from '../models/served-version.ts';
 import type { WeightBatch } from '../weights/generated-weights.ts';
 import { type ActPlan, readActRequest } from './act-request.ts';
 import type { ComputeDeps } from './context-handles.ts';
-import { answerByDue, demandOf, demandUntil } from './due-time.ts';
+import { demandOf, demandUntil } from './due-time.ts';
 import { type ActionOwner, type FallbackReason, fallbackAnswer, type LastActions } from './fallback.ts';
 import { eachRow } from './request-checks.ts';
 import { Task } from './task.ts';
@@ -66,7 +66,7 @@ class ActTask extends Task {
     if (this.isOver) return this.#late('Nothing was computed');
     const answer = this.#compute();
     if (!(answer instanceof Promise)) return answer;
-    const inTime = answerByDue(answer, this.due, () => this.#late('The weights that it needs are being made'));
+    const inTime = this.byDue(answer, () => this.#late('The weights that it needs are being made'));
     if (fallback === 'error') return inTime;
     return inTime.catch((error: unknown) => {
       // A fault is no lack of time: a stand-in would hide that the version does not run.

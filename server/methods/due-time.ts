@@ -47,18 +47,29 @@ export const demandUntil = (call: Call, deadlineMs: number): Demand => ({
   },
 });
 
-/** The answer; if it is not there when due, the result (or error) of `late`. The work then goes on, and its result is dropped. */
-export function answerByDue<T>(answer: Promise<T>, due: Due | undefined, late: () => T): Promise<T> {
+/**
+ * The answer; if it is not there when due, the result (or error) of `late`. The work then goes on, and its result is dropped.
+ * @param failLate told if the work fails after that, as `Call.failLate`
+ */
+export function answerByDue<T>(
+  answer: Promise<T>,
+  due: Due | undefined,
+  late: () => T,
+  failLate: Call['failLate'],
+): Promise<T> {
   if (due === undefined) return answer;
   return new Promise((resolve, reject) => {
+    let isLate = false;
     const cancel = callAt(due.atMs, () => {
+      isLate = true;
       try {
         resolve(late());
       } catch (error) {
         reject(error);
       }
     });
-    answer.then(resolve, reject).finally(cancel);
+    const fail = (error: unknown) => (isLate ? failLate(error) : reject(error));
+    answer.then(resolve, fail).finally(cancel);
   });
 }
 

@@ -63,9 +63,10 @@ export function createPrepareHandler({ models, config, elsewhere }: PrepareDeps)
         return { version, count, generatedCount };
       });
     }
-    return answerByDue(done, due, () => {
+    const late = () => {
       throw lateError('Prepare', due!, `The weights are being made${isPin ? ', and are not pinned' : ''}`);
-    });
+    };
+    return answerByDue(done, due, late, (error) => call.failLate(error));
   };
 }
 

@@ -75,9 +75,14 @@ export class Task {
 
   /** For an answer that takes several turns: holds the version meanwhile, and fails when the answer is due. */
   inTime<T>(answer: () => Promise<T>, computed: string): Promise<T> {
-    return answerByDue(whenHeld(this.served, answer), this.due, () => {
+    return this.byDue(whenHeld(this.served, answer), () => {
       throw this.lateError(computed);
     });
+  }
+
+  /** As answerByDue of due-time.ts. */
+  byDue<T>(answer: Promise<T>, late: () => T): Promise<T> {
+    return answerByDue(answer, this.due, late, (error) => this.call.failLate(error));
   }
 
   /** The weights for what was looked up, as WeightSource.complete. Waiting time is counted. */

@@ -72,6 +72,7 @@ export class Invocations {
   readonly counts: MethodMetrics;
   readonly describe: Describe;
   readonly #inputName: string;
+  readonly #onLateError: (error: unknown, call: Call) => void;
   readonly #deps: MethodDeps;
   readonly #openRecord: OpenRecord | undefined;
 
@@ -80,6 +81,7 @@ export class Invocations {
     this.counts = deps.metrics.method({ type, service: typeName, method: name });
     this.describe = createDescribe(name, deps);
     this.#inputName = input.typeName;
+    this.#onLateError = createLateFaults(name, deps);
     this.#deps = deps;
     this.#openRecord = deps.recorder?.(typeName, name);
   }
@@ -93,7 +95,9 @@ export class Invocations {
   /** The same without the count, for a message that no handler will see. */
   open({ receivedAtMs, deadlineMs, headers, caller, client }: Arrival): Call {
     const record = this.#openRecord?.(receivedAtMs, headers);
-    return createCall(receivedAtMs, deadlineMs, { caller, client, record, onEnd: this.#onEnd });
+    const onEnd = this.#onEnd;
+    const onLateError = this.#onLateError;
+    return createCall(receivedAtMs, deadlineMs, { caller, client, record, onEnd, onLateError });
   }
 
   /** @returns the caller. @throws HyperpolicyError without access */
@@ -221,27 +225,42 @@ export type Describe = (error: unknown, call: Call) => Status;
 
 /** Of the requests of a method. */
 export function createDescribe(method: string, { log, metrics }: Pick<MethodDeps, 'log' | 'metrics'>): Describe {
-  const noteOf = createFaultNotes(log);
+  const noteOf = createFaultNotes(log, 'run failed');
   return (error, call) => {
     const status = statusOf(error, () => call.requestId());
-    const about = () => ({ err: error, method, requestId: call.requestId(), ...call.record?.fields() });
+    const about = () => aboutFault(method, error, call);
     if (status.name === 'INTERNAL') log.error(about(), 'internal fault');
     else if (error instanceof HyperpolicyError && error.isFault) {
       metrics.runFault(status.name);
-      const { where, expected } = error;
-      noteOf(call.answeredBy)(`${where}: expected ${expected}`, {
-        status: status.name,
-        ...call.answeredBy,
-        ...about(),
-      });
+      noteOf(call.answeredBy)(reasonOf(error), { status: status.name, ...call.answeredBy, ...about() });
     } else log.debug({ method, status: status.name, reason: status.text }, 'request refused');
     return status;
   };
 }
 
+/** Logs faults of work whose answer was due before, so that no status tells of them. */
+function createLateFaults(method: string, { log }: Pick<MethodDeps, 'log'>) {
+  const noteOf = createFaultNotes(log, 'run failed after its answer was due');
+  return (error: unknown, call: Call): void => {
+    if (error instanceof HyperpolicyError && !error.isFault) return;
+    const reason = error instanceof HyperpolicyError ? reasonOf(error) : 'internal fault';
+    noteOf(call.answeredBy)(reason, { ...call.answeredBy, ...aboutFault(method, error, call) });
+  };
+}
+
+const aboutFault = (method: string, error: unknown, call: Call) => ({
+  err: error,
+  method,
+  requestId: call.requestId(),
+  ...call.record?.fields(),
+});
+
+/** Of a run that failed. Both parts are of fixed texts and names of graphs. */
+const reasonOf = ({ where, expected }: HyperpolicyError): string => `${where}: expected ${expected}`;
+
 /** Notes of each version: all its requests may fail. */
-function createFaultNotes(log: Logger): (answeredBy: AnsweredBy | undefined) => Note {
-  const create = () => createNotes(log, 'run failed', 'requestCount', 'error');
+function createFaultNotes(log: Logger, message: string): (answeredBy: AnsweredBy | undefined) => Note {
+  const create = () => createNotes(log, message, 'requestCount', 'error');
   const ofNobody = create();
   const notes = new WeakMap<AnsweredBy, Note>();
   return (answeredBy) => {

@@ -1,7 +1,7 @@
 /** Runs of the real server that ask for more memory than there is. */
 
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { changeGraph, withSlowRuns } from '../endless-graph.ts';
 import { metricLines, plain, startTestServer, temporaryStore } from './fixtures.ts';
 
@@ -42,4 +42,40 @@ test('a run that memory does not suffice for is answered with the remedy, logged
   // By which the alert goes.
   const faults = 'hyperpolicy_run_faults_total{grpc_code="ResourceExhausted"}';
   expect(await metricLines(started, faults)).toEqual({ [faults]: 2 });
+});
+
+test('a fault that comes after its answer was due is logged; a result that does is not', async () => {
+  const store = await temporaryStore([{ ...plain, model: 'large' }]);
+  await changeGraph(join(store, 'large', '1'), 'policy.onnx', (model) => withSlowRuns(model, 'observation'));
+  const { client, lines } = await startTestServer([], { store, workerCount: 1 });
+  const act = (first: number, late?: { fallback: 'safe'; budgetUs: number }) =>
+    client.act({ model: 'large', observation: [first, 0, 0], ...late });
+  const logged = () => lines.filter(({ msg }) => msg === 'run failed after its answer was due');
+  /** Behind a run of about 100 ms on the only thread. On a busy machine that may be over too early: then it is tried again. */
+  const standInFor = (first: number) =>
+    vi.waitFor(async () => {
+      const busy = act(20);
+      // It is answered after that run has begun.
+      await client.getModel({ model: 'large' });
+      const late = await act(first, { fallback: 'safe', budgetUs: 20_000 });
+      await busy;
+      expect(late.fallback).toMatchObject({ kind: 'safe', reason: 'budget' });
+      // Behind the one that was late.
+      await act(0.1);
+    }, 30_000);
+  await standInFor(0.1);
+  expect(logged()).toEqual([]);
+  await standInFor(1e12);
+  expect(logged()).toMatchObject([
+    {
+      level: 50,
+      reason: 'policy.onnx: expected memory of the cpu device for a run of this graph',
+      requestCount: 1,
+      method: 'Act',
+      model: 'large',
+      version: 1,
+      requestId: expect.stringMatching(/^[0-9a-f]{16}$/),
+      err: { stack: expect.stringMatching(/caused by: Error: Non-zero status code/) },
+    },
+  ]);
 });

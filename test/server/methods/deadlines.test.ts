@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { EventEmitter, once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { create, toBinary } from '@bufbuild/protobuf';
@@ -247,7 +248,7 @@ describe('answerByDue', () => {
       isLate = true;
     };
     const atMs = performance.now() + 5;
-    const answered = answerByDue(new Promise<void>(() => {}), { atMs, reason: 'budget' }, late);
+    const answered = answerByDue(new Promise<void>(() => {}), { atMs, reason: 'budget' }, late, expect.unreachable);
     const turn = () => new Promise((resolve) => setImmediate(resolve));
     // Timers are late by more than a millisecond: the last of the time it looks at the clock at every turn.
     vi.advanceTimersByTime(4);
@@ -261,8 +262,27 @@ describe('answerByDue', () => {
 
   test('an answer in time is the answer, an error in time the error', async () => {
     const due = { atMs: performance.now() + 60_000, reason: 'budget' } as const;
-    expect(await answerByDue(Promise.resolve(1), due, () => 2)).toBe(1);
-    await expect(answerByDue(Promise.reject(new Error('no')), due, () => 2)).rejects.toThrow('no');
+    const failLate = vi.fn();
+    expect(await answerByDue(Promise.resolve(1), due, () => 2, failLate)).toBe(1);
+    await expect(answerByDue(Promise.reject(new Error('no')), due, () => 2, failLate)).rejects.toThrow('no');
+    expect(failLate).not.toHaveBeenCalled();
+  });
+
+  test('an error that comes later is told; an answer is dropped', async () => {
+    const due = { atMs: performance.now(), reason: 'budget' } as const;
+    const failLate = vi.fn();
+    const error = new Error('no');
+    const begun = new EventEmitter();
+    const ends = [
+      async () => {
+        throw error;
+      },
+      async () => 1,
+    ];
+    const answers = ends.map((end) => answerByDue(once(begun, 'go').then(end), due, () => 2, failLate));
+    expect(await Promise.all(answers)).toEqual([2, 2]);
+    begun.emit('go');
+    await vi.waitFor(() => expect(failLate.mock.calls).toEqual([[error]]));
   });
 });
 

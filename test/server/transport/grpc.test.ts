@@ -203,6 +203,26 @@ describe('unaryMethod', () => {
     expect(lines.find(({ requestId }) => requestId === id)).toMatchObject({ err: { message: 'secret /etc/path' } });
   });
 
+  test('of the errors that come after an answer only faults are logged: one line in 10 s', async () => {
+    const { call, lines } = await listenWith((_, one) => {
+      one.failLate(invalidArgument({ where: 'x', expected: 'y', actual: 'z' }));
+      for (const text of ['secret /etc/path', 'another']) one.failLate(new Error(text));
+      return {};
+    });
+    expect((await call()).status).toBe('OK');
+    expect(lines).toMatchObject([
+      {
+        level: 50,
+        msg: 'run failed after its answer was due',
+        reason: 'internal fault',
+        requestCount: 1,
+        method: 'ListModels',
+        requestId: expect.stringMatching(/^[0-9a-f]{16}$/),
+        err: { message: 'secret /etc/path' },
+      },
+    ]);
+  });
+
   test('one request more than the limit is refused, and names it', async () => {
     const release: (() => void)[] = [];
     const { call } = await listenWith(() => new Promise((resolve) => release.push(() => resolve({}))), 2);
