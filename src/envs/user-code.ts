@@ -139,10 +139,13 @@ export function shown(value: unknown): string {
   return typeof value === 'bigint' ? `the BigInt ${value}` : String(value);
 }
 
-/** What was thrown, with the place in the user's own file where the stack has one. */
-export function thrownText(thrown: unknown, file: string): string {
+/**
+ * What was thrown, with the place in the user's own file where the stack has one.
+ * @param findLine of a stack that has none
+ */
+export function thrownText(thrown: unknown, file: string, findLine = (): string | undefined => undefined): string {
   if (!(thrown instanceof Error)) return `${shown(thrown)}, which is no Error and has no line`;
-  const at = lineIn(thrown, file);
+  const at = lineIn(thrown, file) ?? findLine();
   const text = String(thrown).split('\n')[0]!;
   return at === undefined ? text : `${text} at ${basename(file)}:${at}`;
 }

@@ -1,6 +1,6 @@
 /** `hyperpolicy rollout`, as a process of its own. */
 
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -37,6 +37,23 @@ describe('hyperpolicy rollout', () => {
     const { code, stdout } = await rollout('--env', cart, '--policy', 'zero', '--steps', '7');
     expect(code).toBe(0);
     expect(lines(stdout)[0]).toMatchObject({ steps: 7 });
+  });
+
+  it.each([
+    [
+      'export default () => ({\n  name: "x"\n  specs: {} });',
+      "SyntaxError: Unexpected identifier 'specs' at my #1 env.mjs:3",
+    ],
+    ['const a = 1;\nconst a = 2;', "SyntaxError: Identifier 'a' has already been declared at my #1 env.mjs:2"],
+    ['\nJSON.parse("{bad");', 'at my #1 env.mjs:2:6'],
+    ['import { a } from "./other.mjs";', "SyntaxError: Unexpected token ')'"],
+  ])("tells the line of a user's file that does not load: %j", async (text, actual) => {
+    writeFileSync(join(folder, 'my #1 env.mjs'), text);
+    writeFileSync(join(folder, 'other.mjs'), 'export const a = );');
+    const { code, stderr } = await rollout('--env', './my #1 env.mjs', '--policy', 'zero');
+    expect(code).toBe(1);
+    expect(stderr).toContain('hyperpolicy: ./my #1 env.mjs: expected a JavaScript module that loads, got ');
+    expect(stderr.trim().endsWith(actual), stderr).toBe(true);
   });
 
   it('poses a task', async () => {

@@ -71,6 +71,19 @@ describe('the config of a run', () => {
   });
 });
 
+test.each(['a file', 'a file/run'])(
+  '%s in the place of a directory is refused as one that cannot be written',
+  async (name) => {
+    await writeFile(join(directory, 'a file'), '');
+    const place = join(directory, name);
+    await expect(requireNoRun(place, undefined)).resolves.toBeUndefined();
+    await expect(openRunDirectory(place, { config: configOf(5), resume: false })).rejects.toMatchObject({
+      kind: 'failed_precondition',
+      message: expect.stringContaining(`run directory "${place}": expected a directory that can be written, got E`),
+    });
+  },
+);
+
 test('a directory without a run is refused, with the run beside it that may be meant', async () => {
   const refusal = (name: string) => `run directory "${join(directory, name)}": expected a run, got`;
   const anew = 'To begin a new one leave out --resume';
