@@ -99,6 +99,7 @@ async function trainInDirectory(
 ): Promise<TrainResult> {
   const { algorithm, config, port, training } = opened;
   const { stepCount } = training;
+  const { environment, algorithm: own, loop } = config;
   const unit = singleUnit(algorithm.stepUnit);
   const progress = createProgress({ stream, label: config.environment, stepCount, unit, now: () => performance.now() });
   let directory: RunDirectory | undefined;
@@ -124,6 +125,7 @@ async function trainInDirectory(
     if (port !== undefined) progress.print(`metrics: http://${port.address}/metrics`);
     const context = {
       ...{ runDirectory, signal, resume: isResumed, log },
+      settings: { environment, algorithm: own, loop },
       checkpointIntervalMs: config.checkpointMinutes && 60_000 * config.checkpointMinutes,
       stepUnit: algorithm.stepUnit,
       reporter: port === undefined ? progress : watched(progress, port),

@@ -1,10 +1,12 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
+import { loadAlgorithm } from '../../trainer/algorithms/registry.ts';
 import { td3Defaults } from '../../trainer/algorithms/td3/config.ts';
 import { offPolicyDefaults } from '../../trainer/loops/off-policy-config.ts';
+import { resumedConfig } from '../../trainer/run/given-settings.ts';
 import { train } from '../../trainer/train.ts';
 
 const configWith = (settings: object) => ({
@@ -123,15 +125,58 @@ test('a run from code is resumed with the settings that it was begun with, or no
   const written = readFileSync(join(runDirectory, 'config.json'), 'utf8');
   const resume = (config: ReturnType<typeof configWith>) => train({ config, runDirectory, stream, resume: true });
   await expect(resume({ ...begin, algorithm: { ...begin.algorithm, gamma: 0.5 } })).rejects.toThrow(
-    'resume: algorithm.gamma: expected 0.99, as the run began, got 0.5',
+    `resume: expected the settings that the run began with, algorithm.gamma: 0.99, got algorithm.gamma: 0.5. Change them back, in ${join(runDirectory, 'config.json')} or in the code that gives them, or begin another run`,
   );
   await expect(resume({ ...begin, loop: { ...begin.loop, seed: 2 } as typeof begin.loop })).rejects.toThrow(
-    'resume: loop.seed: expected 0, as the run began, got 2',
+    'resume: expected the settings that the run began with, loop.seed: 0, got loop.seed: 2. ',
   );
   expect(readFileSync(join(runDirectory, 'config.json'), 'utf8')).toBe(written);
   const { run } = await resume({ ...begin, loop: { ...begin.loop, stepCount: 12 } });
   expect(run.step).toBe(12);
   await rm(scratch, { recursive: true });
+});
+
+/** A run of ten steps in a folder of its own, and the command line's way to go on with it. */
+async function begunRun() {
+  const scratch = await mkdtemp(join(tmpdir(), 'train-test-'));
+  onTestFinished(() => rm(scratch, { recursive: true }));
+  const runDirectory = join(scratch, 'run');
+  const stream = { write: () => true };
+  await train({ config: configWith({}), runDirectory, stream });
+  const td3 = await loadAlgorithm('td3');
+  const steps = { flag: '--steps', path: ['loop', 'stepCount'] };
+  const resume = async (stepCount: number) => {
+    const publishDefaults = { store: 's', which: 'none' } as const;
+    const given = { flags: [{ ...steps, value: stepCount }], publish: {}, publishDefaults };
+    return train({ config: resumedConfig(td3, runDirectory, given), runDirectory, stream, resume: true });
+  };
+  return { runDirectory, resume };
+}
+
+test('a run whose config.json was edited is refused by its checkpoint, each setting that differs is named, and what a run may change is not', async () => {
+  const { runDirectory, resume } = await begunRun();
+  const path = join(runDirectory, 'config.json');
+  const written = readFileSync(path, 'utf8');
+  const edited = written
+    .replace('"gamma": 0.99', '"gamma": 0.5')
+    .replace(/"hiddenSizes": \[[^\]]*\]/, '"hiddenSizes": [8]');
+  writeFileSync(path, edited);
+  await expect(resume(12)).rejects.toThrow(
+    `resume: expected the settings that the run began with, algorithm.critic.hiddenSizes: [256,256], algorithm.gamma: 0.99, got algorithm.critic.hiddenSizes: [8], algorithm.gamma: 0.5. Change them back, in ${path} or in the code that gives them, or begin another run`,
+  );
+  expect(readFileSync(path, 'utf8')).toBe(edited);
+  writeFileSync(path, written.replace('"evaluationInterval": 5000', '"evaluationInterval": 6'));
+  expect((await resume(12)).run.evaluations.map(({ step }) => step)).toEqual([0, 10, 12]);
+});
+
+test('a checkpoint of a former version, which has no settings, is gone on from', async () => {
+  const { runDirectory, resume } = await begunRun();
+  const path = join(runDirectory, 'checkpoints', '10', 'checkpoint.json');
+  const { sha256: _, ...checkpoint } = JSON.parse(readFileSync(path, 'utf8'));
+  expect(checkpoint.state.parts.settings.algorithm.gamma).toBe(0.99);
+  delete checkpoint.state.parts.settings;
+  writeFileSync(path, JSON.stringify(checkpoint));
+  expect((await resume(12)).run.step).toBe(12);
 });
 
 test('a setting that nothing reads is told when a run begins, and not again when it goes on', async () => {

@@ -13,7 +13,7 @@ import type { HangError } from './environment/hang.ts';
 import type { EvaluationResult } from './evaluation.ts';
 import type { MetricRecord } from './metrics.ts';
 import type { Progress } from './progress.ts';
-import type { SavedState } from './saved-state.ts';
+import type { JsonValue, SavedState } from './saved-state.ts';
 
 export type Algorithm = {
   /** As in `hyperpolicy train NAME`. */
@@ -120,6 +120,8 @@ export type Publishable = {
 /** Needed by every loop. */
 export type RunContext = {
   readonly runDirectory: string;
+  /** The run's settings, which its checkpoints keep: a run that goes on must have them. */
+  readonly settings?: JsonValue | undefined;
   /** Aborting writes a checkpoint and ends the run. */
   readonly signal?: AbortSignal | undefined;
   /** Continues from the newest checkpoint of the run directory; the run equals one that was never stopped, bit for bit. */

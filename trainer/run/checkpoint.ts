@@ -167,6 +167,16 @@ export async function loadCheckpoint(path: string): Promise<Checkpoint> {
   return { step, arrays, state: state as JsonValue };
 }
 
+/**
+ * The state of the newest checkpoint of a directory without its arrays; undefined if it has none. Writes nothing.
+ * @throws HyperpolicyError invalid_argument: it is damaged
+ */
+export async function readNewestState(directory: string): Promise<JsonValue | undefined> {
+  const step = (await checkpointSteps(directory)).at(-1);
+  if (step === undefined) return undefined;
+  return (await readState(join(directory, String(step), stateFile))).state as JsonValue;
+}
+
 async function removeSteps(directory: string, steps: readonly number[]): Promise<void> {
   for (const step of steps) await rm(join(directory, String(step)), { recursive: true });
 }

@@ -2,8 +2,8 @@
 
 import { join } from 'node:path';
 import { invalidArgument } from '../../src/contract/errors.ts';
-import type { RunContext } from './algorithm.ts';
-import { loadNewestCheckpoint, saveCheckpoint } from './checkpoint.ts';
+import type { GivenSettings, RunContext } from './algorithm.ts';
+import { loadNewestCheckpoint, readNewestState, saveCheckpoint } from './checkpoint.ts';
 import { checkpointMinutesDefault } from './config.ts';
 import { checkpointMessage } from './logging.ts';
 import type { MetricFiles } from './metrics.ts';
@@ -12,6 +12,9 @@ import type { JsonValue, SavedState } from './saved-state.ts';
 
 /** Holds the checkpoints of a run, `<step>/` each. */
 export const checkpointDirectory = (runDirectory: string) => join(runDirectory, 'checkpoints');
+
+/** The part of a checkpoint that has the run's settings. */
+const settingsPart = 'settings';
 
 export type Checkpoints = {
   /** Whether the last one is older than the interval. */
@@ -35,7 +38,7 @@ export type Checkpoints = {
  * @param options.resumedStep of the checkpoint from which the run resumes
  */
 export function createCheckpoints(
-  { runDirectory, checkpointIntervalMs = 60_000 * checkpointMinutesDefault, log, observer }: RunContext,
+  { runDirectory, settings, checkpointIntervalMs = 60_000 * checkpointMinutesDefault, log, observer }: RunContext,
   options: { readonly now: () => number; readonly files: MetricFiles; readonly resumedStep: number | undefined },
 ): Checkpoints {
   const directory = checkpointDirectory(runDirectory);
@@ -55,7 +58,8 @@ export function createCheckpoints(
       if (savedStep === step && !hasChanged) return { path: join(directory, String(step)), isNew: false };
       options.files.flush();
       const { parts, state } = await contents();
-      const path = await saveCheckpoint(directory, { step, ...joinParts(parts, state) });
+      const all = settings === undefined ? parts : { ...parts, [settingsPart]: { arrays: {}, state: settings } };
+      const path = await saveCheckpoint(directory, { step, ...joinParts(all, state) });
       savedStep = step;
       savedAt = options.now();
       log?.info({ step, path }, checkpointMessage);
@@ -63,6 +67,16 @@ export function createCheckpoints(
       return { path, isNew: true };
     },
   };
+}
+
+/**
+ * The settings that the run of the newest checkpoint has; undefined if there is no checkpoint, or one of a former version.
+ * @throws HyperpolicyError invalid_argument: it is damaged
+ */
+export async function checkpointSettings(runDirectory: string): Promise<GivenSettings | undefined> {
+  const joined = await readNewestState(checkpointDirectory(runDirectory));
+  const { parts } = (joined ?? {}) as { readonly parts?: { readonly [settingsPart]?: GivenSettings } };
+  return parts?.[settingsPart];
 }
 
 export type LoadedRun<Part extends string> = {

@@ -3,9 +3,9 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { invalidArgument } from '../../src/contract/errors.ts';
-import type { Algorithm } from './algorithm.ts';
+import type { Algorithm, GivenSettings } from './algorithm.ts';
 import { checkpointSteps } from './checkpoint.ts';
-import { checkpointDirectory } from './checkpoints.ts';
+import { checkpointDirectory, checkpointSettings } from './checkpoints.ts';
 import { completeConfig } from './complete-config.ts';
 import type { RunConfig } from './config.ts';
 import { hasCheckpoint, readRunConfig, requireRun } from './run-directory.ts';
@@ -17,21 +17,26 @@ import { readSettings } from './unused-settings.ts';
  */
 export async function requireSameRun(algorithm: Algorithm, runDirectory: string, config: RunConfig): Promise<void> {
   const path = join(runDirectory, 'config.json');
-  // A checkpoint has what decides the run as well.
-  if (!existsSync(path) && (await hasCheckpoint(runDirectory))) return;
-  requireRun(runDirectory);
-  const begun = decidingSettings(algorithm, completeConfig(algorithm, readRunConfig(runDirectory), path));
+  // Not what config.json has: a person may have edited that.
+  const kept = await checkpointSettings(runDirectory);
+  // A checkpoint of a former version has what its loop compares.
+  if (kept === undefined && !existsSync(path) && (await hasCheckpoint(runDirectory))) return;
+  if (kept === undefined) requireRun(runDirectory);
+  const begun = decidingSettings(algorithm, kept ?? completeConfig(algorithm, readRunConfig(runDirectory), path));
   const given = decidingSettings(algorithm, config);
-  for (const name of new Set([...begun.keys(), ...given.keys()])) {
-    if (begun.get(name) === given.get(name)) continue;
-    throw invalidArgument({
-      where: `resume: ${name}`,
-      expected: `${begun.get(name) ?? 'nothing'}, as the run began`,
-      actual: given.get(name) ?? 'nothing',
-      remedy: 'Leave it out to go on with the run, or begin another one',
-    });
-  }
+  const names = [...new Set([...begun.keys(), ...given.keys()])].filter((name) => begun.get(name) !== given.get(name));
+  if (names.length === 0) return;
+  throw invalidArgument({
+    where: 'resume',
+    expected: `the settings that the run began with, ${listed(names, begun)}`,
+    actual: listed(names, given),
+    remedy: `Change them back, in ${path} or in the code that gives them, or begin another run`,
+  });
 }
+
+/** Settings of these names as an error lists them: `gamma: 0.9, no tau`. */
+export const listed = (names: readonly string[], settings: ReadonlyMap<string, string>): string =>
+  names.map((name) => (settings.has(name) ? `${name}: ${settings.get(name)}` : `no ${name}`)).join(', ');
 
 /**
  * Call before anything is written to the directory.
@@ -53,7 +58,7 @@ export async function requireLength(
 }
 
 /** By dotted name, as JSON. */
-function decidingSettings(algorithm: Algorithm, config: RunConfig): Map<string, string> {
+function decidingSettings(algorithm: Algorithm, config: GivenSettings | RunConfig): Map<string, string> {
   const again = new Set(algorithm.resumable.map((name) => `loop.${name}`));
   const fixed = [...readSettings(algorithm, config)].filter(([name]) => !again.has(name));
   return new Map(fixed.map(([name, value]) => [name, JSON.stringify(value)]));

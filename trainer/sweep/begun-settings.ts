@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { invalidArgument } from '../../src/contract/errors.ts';
 import { replaceFile } from '../../src/files/durable-files.ts';
 import { namesIn } from '../run/run-names.ts';
+import { listed } from '../run/same-run.ts';
 import type { Cell, Trainer } from './cell.ts';
 
 const settingsFile = 'sweep-cell.txt';
@@ -24,12 +25,10 @@ export function refuseOtherSettings(cell: Cell): void {
   const names = [...new Set([...begun.keys(), ...now.keys()])];
   const differing = names.filter((name) => meaningOf(trainer, name, begun) !== meaningOf(trainer, name, now));
   if (differing.length === 0) return;
-  const shown = (all: Written) =>
-    differing.map((name) => (all.has(name) ? `${name}: ${all.get(name)}` : `no ${name}`)).join(', ');
   throw invalidArgument({
     where: `sweep: ${runDirectory}`,
-    expected: `the settings that it was begun with, ${shown(begun)}`,
-    actual: shown(now),
+    expected: `the settings that it was begun with, ${listed(differing, begun)}`,
+    actual: listed(differing, now),
     remedy: 'Write those back, or give the edited sweep another name',
   });
 }

@@ -483,7 +483,9 @@ test.each([
   file('config.json', JSON.stringify({ ...rest, algorithm: { name, ...begun } }));
   await requireSameRun(algorithm, scratch, completeConfig(algorithm, { ...rest, algorithm: now }));
   const other = completeConfig(algorithm, { ...rest, algorithm: now, loop: { seed: 1 } });
-  await expect(requireSameRun(algorithm, scratch, other)).rejects.toThrow('resume: loop.seed: expected 0');
+  await expect(requireSameRun(algorithm, scratch, other)).rejects.toThrow(
+    'that the run began with, loop.seed: 0, got loop.seed: 1. ',
+  );
 });
 
 test.each([
