@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -152,6 +152,24 @@ async function begunRun() {
   };
   return { runDirectory, resume };
 }
+
+test('a run whose config.json is gone goes on once it is written again from the log, and another directory takes a new run', async () => {
+  const { runDirectory, resume } = await begunRun();
+  const config = join(runDirectory, 'config.json');
+  const log = join(runDirectory, 'train.log');
+  rmSync(config);
+  const refusal = `run directory "${runDirectory}": expected the config of the run in it, got no config.json. `;
+  const another = 'To begin another run leave out --resume, and name another directory with --run';
+  await expect(resume(12)).rejects.toThrow(
+    `${refusal}To go on write it again: train.log has its content at each start, as "config". ${another}`,
+  );
+  const [start] = readFileSync(log, 'utf8').split('\n');
+  writeFileSync(config, JSON.stringify((JSON.parse(start!) as { config: object }).config));
+  expect((await resume(12)).run.step).toBe(12);
+  rmSync(config);
+  rmSync(log);
+  await expect(resume(14)).rejects.toThrow(`${refusal}Put it back to go on. ${another}`);
+});
 
 test('a run whose config.json was edited is refused by its checkpoint, each setting that differs is named, and what a run may change is not', async () => {
   const { runDirectory, resume } = await begunRun();

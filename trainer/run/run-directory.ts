@@ -72,10 +72,23 @@ export async function requireNoRun(directory: string, resumeCommand: string | un
 
 /**
  * Call before a run is resumed.
- * @throws HyperpolicyError failed_precondition: no run there; names one beside it that may be meant
+ * @throws HyperpolicyError failed_precondition: no run there; names one beside it that may be meant. Or one without its config
  */
 export function requireRun(directory: string): void {
   if (existsSync(join(directory, configFile))) return;
+  const ofRun = [...taken, logFile].map((name) => join(directory, name));
+  // A new run would not take these, so leaving out --resume is not enough.
+  if ([...ofRun, checkpointDirectory(directory)].some((path) => existsSync(path))) {
+    const goOn = logTells(directory, startMessage)
+      ? `To go on write it again: ${logFile} has its content at each start, as "config"`
+      : 'Put it back to go on';
+    throw failedPrecondition({
+      where: whereOf(directory),
+      expected: 'the config of the run in it',
+      actual: `no ${configFile}`,
+      remedy: `${goOn}. To begin another run leave out --resume, and name another directory with --run`,
+    });
+  }
   const near = nearRun(directory, hasRunConfig);
   throw failedPrecondition({
     where: whereOf(directory),
