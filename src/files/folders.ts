@@ -41,13 +41,15 @@ export const unwritableFolder = (where: string, cause: unknown): HyperpolicyErro
     where,
     expected: 'a directory that can be written',
     actual: (cause as Error).message,
-    remedy: fullDisk.includes((cause as NodeJS.ErrnoException).code ?? '')
-      ? 'Make room on its disk and give the same command again'
-      : undefined,
+    remedy: isFullDisk(cause) ? `${makeRoom} and give the same command again` : undefined,
     cause,
   });
 
-/** Codes of a disk, and of a share of it, that is full. */
-const fullDisk = ['ENOSPC', 'EDQUOT'];
+/** What to do about a full disk. */
+export const makeRoom = 'Make room on its disk';
+
+/** Whether a disk, or a share of it, is full. @param cause what the file system threw */
+export const isFullDisk = (cause: unknown): boolean =>
+  ['ENOSPC', 'EDQUOT'].includes((cause as NodeJS.ErrnoException).code ?? '');
 
 const isFolder = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;

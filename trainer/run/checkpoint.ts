@@ -18,7 +18,7 @@ import {
   withDirectoryAside,
   writeDurably,
 } from '../../src/files/durable-files.ts';
-import { makeFolder } from '../../src/files/folders.ts';
+import { isFullDisk, makeFolder, makeRoom } from '../../src/files/folders.ts';
 import { readHashed, writeHashed } from '../../src/files/hashed-bytes.ts';
 import type { JsonValue, SavedState, StateArray } from './saved-state.ts';
 
@@ -94,7 +94,7 @@ export async function saveCheckpoint(
       where: directory,
       expected: 'a directory that takes a checkpoint',
       actual: (cause as Error).message,
-      remedy: 'Earlier checkpoints are untouched',
+      remedy: `${isFullDisk(cause) ? `${makeRoom}. ` : ''}Earlier checkpoints are untouched`,
       cause,
     });
   }

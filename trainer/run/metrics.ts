@@ -14,9 +14,9 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { invalidArgument } from '../../src/contract/errors.ts';
+import { failedPrecondition, invalidArgument } from '../../src/contract/errors.ts';
 import { replaceFileSync } from '../../src/files/durable-files.ts';
-import { makeFolder, unwritableFolder } from '../../src/files/folders.ts';
+import { isFullDisk, makeFolder, makeRoom, unwritableFolder } from '../../src/files/folders.ts';
 
 /** `step` is environment steps or iterations, `seconds` training time. The rest are metrics, by name; run/README.md has the glossary. */
 export type MetricRecord = { readonly step: number; readonly seconds: number; readonly [name: string]: number };
@@ -29,7 +29,7 @@ export type MetricFiles = {
    * the next one.
    */
   write(record: MetricRecord): void;
-  /** Waits until all records are on the disk. @throws Error of the system: some cannot be written */
+  /** Waits until all records are on the disk. @throws HyperpolicyError failed_precondition: some cannot be written */
   flush(): void;
   /** Tries once more to write those that wait. */
   close(): void;
@@ -73,20 +73,24 @@ export function openMetricFiles({
   try {
     return new Records(directory, kept, warn);
   } catch (cause) {
-    throw unwritableFolder(`metrics of run directory "${directory}"`, cause);
+    throw unwritableFolder(whereOf(directory), cause);
   }
 }
+
+const whereOf = (directory: string): string => `metrics of run directory "${directory}"`;
 
 class Records implements MetricFiles {
   readonly #lines: JsonLines;
   readonly #table: Table;
   readonly #waiting: MetricRecord[] = [];
+  readonly #where: string;
   readonly #warn: (line: string) => void;
   #recordCount: number;
   #hasWarned = false;
 
   constructor(directory: string, kept: readonly MetricRecord[], warn: (line: string) => void) {
     this.#recordCount = kept.length;
+    this.#where = whereOf(directory);
     this.#warn = warn;
     this.#lines = new JsonLines(directory, kept);
     try {
@@ -118,9 +122,19 @@ class Records implements MetricFiles {
   }
 
   flush(): void {
-    this.#writeWaiting();
-    this.#lines.flush();
-    this.#table.flush();
+    try {
+      this.#writeWaiting();
+      this.#lines.flush();
+      this.#table.flush();
+    } catch (cause) {
+      throw failedPrecondition({
+        where: this.#where,
+        expected: 'files that can be written',
+        actual: (cause as Error).message,
+        remedy: isFullDisk(cause) ? makeRoom : undefined,
+        cause,
+      });
+    }
   }
 
   close(): void {

@@ -107,13 +107,13 @@ describe('checkpoints', () => {
     await save(1);
     const unwritable = {
       toJSON: () => {
-        throw new Error('ENOSPC: no space left on device');
+        throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' });
       },
     };
     const failing = saveCheckpoint(directory, { ...content(2), state: unwritable as unknown as null });
     await expect(failing).rejects.toMatchObject({
       kind: 'failed_precondition',
-      message: `${directory}: expected a directory that takes a checkpoint, got ENOSPC: no space left on device. Earlier checkpoints are untouched`,
+      message: `${directory}: expected a directory that takes a checkpoint, got ENOSPC: no space left on device. Make room on its disk. Earlier checkpoints are untouched`,
     });
     expect(await readdir(directory)).toEqual(['1']);
     expect(await loadNewestCheckpoint(directory)).toEqual(content(1));

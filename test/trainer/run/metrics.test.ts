@@ -48,16 +48,19 @@ const three: readonly MetricRecord[] = [
   { step: 2000, seconds: 0.9, episodeReturn: 3 },
 ];
 
+/** The beginning of a script that can limit how long its files get. */
+const limited = `import { execFileSync } from 'node:child_process';
+  import { symlinkSync } from 'node:fs';
+  import { openMetricFiles, readMetrics } from ${JSON.stringify(new URL('../../../dist/trainer/run/metrics.js', import.meta.url).href)};
+  process.on('SIGXFSZ', () => {});
+  const limit = (bytes) => execFileSync('prlimit', ['--pid', String(process.pid), '--fsize=' + bytes + ':']);`;
+
 describe('metric files', () => {
   test('records that found no room are written when a checkpoint asks for it, and at the end', () => {
     const script = join(directory, 'full.mjs');
-    const metrics = new URL('../../../dist/trainer/run/metrics.js', import.meta.url).href;
     writeFileSync(
       script,
-      `import { execFileSync } from 'node:child_process';
-       import { openMetricFiles, readMetrics } from ${JSON.stringify(metrics)};
-       process.on('SIGXFSZ', () => {});
-       const limit = (bytes) => execFileSync('prlimit', ['--pid', String(process.pid), '--fsize=' + bytes + ':']);
+      `${limited}
        const files = openMetricFiles({ directory: 'run' });
        const write = (first) => {
          for (let step = first; step < first + 60; step++) files.write({ step, seconds: step });
@@ -82,6 +85,28 @@ describe('metric files', () => {
     expect(counts[0]).toBeLessThan(60);
     expect(counts[2]).toBeLessThan(120);
     expect([counts[1], counts[3]]).toEqual([60, 120]);
+  });
+
+  test('a full disk when a checkpoint asks for them is told with what to do', () => {
+    const script = join(directory, 'flush.mjs');
+    writeFileSync(
+      script,
+      `${limited}
+       const files = openMetricFiles({ directory: 'run' });
+       limit(0);
+       files.write({ step: 1, seconds: 1, episodeReturn: 2 });
+       limit('unlimited');
+       // The line finds room now, and the table, which gets a column, none.
+       symlinkSync('/dev/full', 'run/.metrics-csv');
+       try {
+         files.flush();
+       } catch (error) {
+         console.log(error.message);
+       }`,
+    );
+    expect(execFileSync(process.execPath, [script], { cwd: directory }).toString()).toMatch(
+      /^metrics of run directory "run": expected files that can be written, got ENOSPC: .*\. Make room on its disk\n$/,
+    );
   });
 
   test('both files hold every record; a new metric becomes a new column', () => {
