@@ -216,7 +216,7 @@ async function runLoop(loop: Loop): Promise<RunResult> {
     best: loop.evaluations.best(),
     results: loop.results,
   };
-  if (failure !== undefined) throw new RunFailure(failure.cause, result);
+  if (failure !== undefined) throw new RunFailure(failure.cause, result, { isHeldBack: isInUpdate(failure) });
   return result;
 }
 

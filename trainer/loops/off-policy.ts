@@ -179,7 +179,7 @@ async function runLoop(loop: Loop): Promise<RunResult> {
   failure ??= loop.collector.saveFailure ?? (await hangOf(loop.options));
   await loop.evaluations.finish();
   const result = resultOf(loop, { firstStep, checkpoint });
-  if (failure !== undefined) throw new RunFailure(failure.cause, result);
+  if (failure !== undefined) throw new RunFailure(failure.cause, result, { isHeldBack: isInUpdate(failure) });
   return result;
 }
 

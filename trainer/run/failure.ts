@@ -8,12 +8,15 @@ import type { PublishedRun } from './publish.ts';
 /** The error of a loop that was ended by anything but its signal. */
 export class RunFailure extends Error {
   readonly result: RunResult;
+  /** Whether there is no checkpoint on purpose: a part of an update was taken, and the one before is sound. */
+  readonly isHeldBack: boolean;
 
-  /** @param result what it has so far; its checkpoint is undefined if none could be written at the end */
-  constructor(cause: unknown, result: RunResult) {
+  /** @param result what it has so far; its checkpoint is undefined if none was written at the end */
+  constructor(cause: unknown, result: RunResult, { isHeldBack = false } = {}) {
     super(textOf(cause), { cause });
     this.name = 'RunFailure';
     this.result = result;
+    this.isHeldBack = isHeldBack;
   }
 }
 
@@ -31,7 +34,7 @@ export type Resumption = {
  * @param outcome.publishFailure why it could not be
  */
 export function explainFailure(
-  { cause, result: { step, checkpoint, best } }: RunFailure,
+  { cause, isHeldBack, result: { step, checkpoint, best } }: RunFailure,
   {
     published,
     publishFailure,
@@ -42,6 +45,9 @@ export function explainFailure(
   const { kind, where, expected, actual, remedy } = asError(cause, 'the loop');
   const model = published?.published?.manifest.model ?? published?.publishedBefore?.model;
   const version = published?.published?.version ?? published?.publishedBefore?.version;
+  const lack = isHeldBack
+    ? `A part of the update was taken, so no checkpoint of ${unit} ${step} was written`
+    : `No checkpoint of ${unit} ${step} could be written`;
   const kept = [
     remedy,
     model === undefined
@@ -51,7 +57,7 @@ export function explainFailure(
       ? undefined
       : `The best policy so far (${unit} ${best!.step}) could not be published: ${textOf(publishFailure)}`,
     checkpoint === undefined
-      ? `No checkpoint of ${unit} ${step} could be written. Go on from the one before, if there is one, ${wayOf(resumption)}`
+      ? `${lack}. Go on from the one before, if there is one, ${wayOf(resumption)}`
       : `Go on from ${unit} ${basename(checkpoint)} ${wayOf(resumption)}`,
   ];
   return new HyperpolicyError({

@@ -29,6 +29,14 @@ test.each([
   expect(told('iteration')).toBe(`${ended}${remedy}`.replaceAll('step 250', 'iteration 250'));
 });
 
+test('a checkpoint that was held back is not told as one that could not be written', () => {
+  const { cause, result } = failure(undefined);
+  const heldBack = new RunFailure(cause, result, { isHeldBack: true });
+  expect(explainFailure(heldBack, { runDirectory: 'a', unit: 'step', resumeCommand: 'go' }).message).toBe(
+    `${ended}A part of the update was taken, so no checkpoint of step 250 was written. Go on from the one before, if there is one, with: go`,
+  );
+});
+
 test.each([
   [new Error('disk full'), 'publishing after step 250: expected no fault, got disk full. '],
   [
