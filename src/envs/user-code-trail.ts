@@ -24,7 +24,7 @@ export type UserMember = (typeof members)[number];
 
 const codes = new Map(members.map((member, i) => [member, i + 1]));
 
-/** Places of the trail: the member that runs (0 if none does), the episode (0 before the first, -1 a restored one), its step. */
+/** Places of the trail: the member that runs (0 if none does), the episode (0 before the first, -1 one of a saved state), its step. */
 const slot = { member: 0, episode: 1, step: 2 } as const;
 export const trailSize = 3;
 
@@ -43,7 +43,7 @@ export function leaveMember(): void {
   if (trail !== undefined) trail[slot.member] = 0;
 }
 
-/** @param episode from 1; 0 before the first, -1 one that was restored */
+/** @param episode from 1; 0 before the first, -1 one whose state was saved and put back: of a run that goes on, or of several that take turns */
 export function enterStep(episode: number, step: number): void {
   if (trail === undefined) return;
   trail[slot.episode] = episode;
@@ -52,7 +52,7 @@ export function enterStep(episode: number, step: number): void {
 
 /** Where in its episodes user code is, as errors say it: `, episode 3 step 12`, or nothing. */
 export function placeText(episode: number, step: number): string {
-  if (episode < 0) return `, in an episode that was restored, step ${step}`;
+  if (episode < 0) return `, step ${step} of an episode`;
   if (episode === 0) return '';
   return step === 0 ? `, episode ${episode}` : `, episode ${episode} step ${step}`;
 }

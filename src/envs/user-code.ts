@@ -120,7 +120,7 @@ class FileCode implements UserCode {
     }
   }
 
-  /** -1 if a state was restored, whose episode is not known. */
+  /** -1 if a saved state was put back, whose episode is not known: also where several episodes take turns in one environment. */
   get #episode(): number {
     return this.#isRestored ? -1 : this.#episodeCount;
   }

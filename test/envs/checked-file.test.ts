@@ -200,7 +200,7 @@ describe('a slip of a member', () => {
     [
       'a reinstate that forgets',
       { reinstate: 'reinstate() {},' },
-      'mine.mjs reinstate, in an episode that was restored, step 1: expected capture to give "x" back as it was: ',
+      'mine.mjs reinstate, step 1 of an episode: expected capture to give "x" back as it was: ',
     ],
   ])('capture and reinstate: %s', async (_, parts, message) => {
     const env = await load(parts);
@@ -458,7 +458,7 @@ describe('a whole environment in a file', () => {
     [
       'a restore without an observation',
       { restore: 'restore() {},' },
-      'mine.mjs restore, in an episode that was restored, step 1: expected an observation of 2 values (x, v), got undefined',
+      'mine.mjs restore, step 1 of an episode: expected an observation of 2 values (x, v), got undefined',
     ],
   ])('%s is refused', async (_, parts, message) => {
     const env = await whole(parts);
@@ -482,7 +482,8 @@ describe('a whole environment in a file', () => {
 
   test('must end its episodes: also one that was restored', async () => {
     const env = await counting();
-    const message = /step 10: expected terminated or truncated by step 10 \(episodeStepCountMax\), got neither\. Set/;
+    const message =
+      /step 10( of an episode)?: expected terminated or truncated by step 10 \(episodeStepCountMax\), got neither\. Set/;
     const stepTo = (from: number, to: number) => {
       for (let step = from; step < to; step++) env.step([0]);
     };
@@ -573,7 +574,7 @@ describe('a whole environment in a file', () => {
     for (let step = 20; step < 49; step++) env.step([0]);
     expect(env.save().arrays['steps since reset']).toEqual(Float64Array.of(49, 98));
     expect(await messageOf(() => env.step([0]))).toContain(
-      'mine.mjs step, in an episode that was restored, step 100: expected terminated or truncated by step 100',
+      'mine.mjs step, step 100 of an episode: expected terminated or truncated by step 100',
     );
   });
 

@@ -22,7 +22,7 @@ const algorithms = {
     '--eval-every 1 --iterations 3 --threads 1',
 };
 
-const place = String.raw`advance, (episode \d+|in an episode that was restored,) step \d`;
+const place = String.raw`advance, (episode \d+ step \d|step \d of an episode)`;
 const given =
   '5 s of the interrupt, got none, so its thread was ended. Look there for a loop or a wait that does not end';
 

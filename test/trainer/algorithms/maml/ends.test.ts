@@ -72,7 +72,7 @@ test.each([
     'throws',
     'maml',
     { before: "if (count === 160) throw new Error('sensor lost');" },
-    /sensor lost at throws\.mjs:\d+/,
+    /: \.\/throws\.mjs advance, step \d of an episode: .*sensor lost at throws\.mjs:\d+/,
   ],
   [
     'spike',
