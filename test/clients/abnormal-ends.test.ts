@@ -128,35 +128,64 @@ test('a reward that no loss can hold: where, and the best policy before it is pu
   );
 });
 
+/** A file that comes in the way of a model while its run trains on from step 100. */
+const modelTaken = `const files = process.getBuiltinModule('node:fs');
+  if (files.existsSync('r/checkpoints/100') && !files.existsSync('r/checkpoints/150')) files.writeFileSync('st/mine-td3-mlp-standard', '');`;
+
 test.each([
-  { which: 'best', work: 'publishing', toDo: 'Publish it', done: { version: 1 } },
-  { which: 'none', work: 'writing the networks', toDo: 'Write them', done: {} },
+  {
+    ...{ which: 'best', work: 'publishing', toDo: 'Publish it', done: { version: 1 } },
+    ...{ before: modelTaken, inTheWay: 'st/mine-td3-mlp-standard', reason: 'EEXIST: file already exists' },
+  },
+  {
+    ...{ which: 'none', work: 'writing the networks', toDo: 'Write them', done: {} },
+    ...{ before: '', inTheWay: 'r/networks/actor.safetensors', reason: "EISDIR: .*actor\\.safetensors'" },
+  },
 ])(
-  'a run whose last step is done and whose networks cannot be written, --publish $which: what is kept, and the command that does it',
-  async ({ which, work, toDo, done }) => {
-    const folder = place(`unpublished-${which}`, {});
+  'a run whose last step is done and whose end fails, --publish $which: what is kept, and the command that does it',
+  async ({ which, work, toDo, done, before, inTheWay: name, reason }) => {
+    const folder = place(`unpublished-${which}`, { before });
     expect((await runCommand(train('--steps', '100', '--publish', 'none'), folder)).code).toBe(0);
-    const inTheWay = join(folder, 'r/networks/actor.safetensors');
-    rmSync(inTheWay, { force: true });
-    mkdirSync(inTheWay, { recursive: true });
+    const inTheWay = join(folder, name);
+    if (which === 'none') takePlace(inTheWay);
     const longer = ['train', 'td3', '--run', 'r', '--resume', '--steps', '150', '--publish', which];
     const { code, stdout, stderr } = await runCommand(longer, folder);
     expect([code, stdout]).toEqual([1, '']);
     const [told, command] = lastLine(stderr).split(' with: ');
     const kept = `Training is done and kept as r/checkpoints/150\\. ${toDo}`;
-    expect(told).toMatch(
-      new RegExp(
-        `^hyperpolicy: ${work} after step 150: expected no fault, got EISDIR: .*actor\\.safetensors'\\. ${kept}$`,
-      ),
-    );
+    expect(told).toMatch(new RegExp(`^hyperpolicy: ${work} after step 150: .*got ${reason}\\. ${kept}$`));
     expect(command).toBe(resumeOf('r'));
     rmSync(inTheWay, { recursive: true });
     const resumed = await runCommand(['train', 'td3', '--run', 'r', '--resume'], folder);
     expect(resumed.code, resumed.stderr).toBe(0);
     expect(JSON.parse(resumed.stdout)).toMatchObject({ step: 150, ...done });
-    expect(statSync(inTheWay).isFile()).toBe(true);
+    expect(statSync(join(folder, 'r/networks/actor.safetensors')).isFile()).toBe(true);
   },
 );
+
+/** Puts a directory where a file is to be. */
+function takePlace(file: string): void {
+  rmSync(file, { force: true });
+  mkdirSync(file, { recursive: true });
+}
+
+test('a run whose networks cannot be written publishes all the same, says so, and writes them later with --publish none', async () => {
+  const folder = place('networks', {});
+  const actor = join(folder, 'r/networks/actor.safetensors');
+  takePlace(actor);
+  // Of a run: another directory with such files would be refused.
+  writeFileSync(join(folder, 'r/train.log'), '{"msg":"training starts"}\n');
+  const { code, stdout, stderr } = await runCommand(train('--steps', '150'), folder);
+  expect(code, stderr).toBe(0);
+  expect(stderr).toMatch(
+    /^warning: networks\/ could not be written; publishing is tried all the same \(step 150, error EISDIR/m,
+  );
+  expect(JSON.parse(stdout)).toMatchObject({ step: 150, version: 1 });
+  rmSync(actor, { recursive: true });
+  const later = await runCommand(['train', 'td3', '--run', 'r', '--resume', '--publish', 'none'], folder);
+  expect(later.code, later.stderr).toBe(0);
+  expect(statSync(actor).isFile()).toBe(true);
+});
 
 test('a run that is killed before its first checkpoint begins again with its settings, and equals one that was not', async () => {
   const folder = place('early', {});

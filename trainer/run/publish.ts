@@ -65,7 +65,10 @@ export async function keepNetworks({
   await writeNetworks(runDirectory, training.networkFiles());
 }
 
-/** Publishes the networks of the best evaluation, or the present ones; a warning if there is no best one. Errors: those of publishPackage. */
+/**
+ * Publishes the networks of the best evaluation, or the present ones; a warning if there is no best one, or if they cannot be written as files
+ * of the run too. Errors: those of publishPackage.
+ */
 export async function publishRun(options: RunToPublish): Promise<PublishedRun> {
   const { run, training, config, publish, runDirectory, specs, engine, log } = options;
   const { store, model, which } = publish;
@@ -76,7 +79,7 @@ export async function publishRun(options: RunToPublish): Promise<PublishedRun> {
   if (publishedBefore !== undefined) return { published: undefined, publishedBefore };
   if (best !== undefined) await training.restoreBest(runDirectory, best);
   else if (which === 'best') log.warn({ step: run.step }, noBest(config, run));
-  await writeNetworks(runDirectory, training.networkFiles());
+  await attemptNetworks(options);
   // The return that chose the best policy is biased; that of fresh episodes is not.
   const fresh = isEvery ? {} : await freshFigures(options);
   const published = await publishModel({
@@ -172,6 +175,18 @@ async function freshFigures({ training, log, signal }: RunToPublish): Promise<Fr
     const reason = isCut ? 'interrupted' : (error as Error).message;
     log.warn({ error: reason }, 'the published policy has no return on fresh episodes');
     return {};
+  }
+}
+
+/** The store may be on another disk, so a failure here does not prevent publishing. */
+async function attemptNetworks({ run: { step }, training, runDirectory, log }: RunToPublish): Promise<void> {
+  try {
+    await writeNetworks(runDirectory, training.networkFiles());
+  } catch (error) {
+    log.warn(
+      { step, error: (error as Error).message },
+      'networks/ could not be written; publishing is tried all the same',
+    );
   }
 }
 

@@ -112,6 +112,23 @@ test('a kill while the networks are written leaves the earlier files: they are r
   expect((await readdir(networks)).sort()).toEqual(['actor.safetensors', 'critic.safetensors']);
 });
 
+test('networks that cannot be written as files of the run are warned of, and published in a store that can be written', async () => {
+  const opened = await openedRun('last');
+  // As a disk that is full.
+  await writeFile(join(opened.runDirectory, 'networks'), '');
+  const warnings: object[] = [];
+  const log = { info() {}, warn: (fields: object, text: string) => void warnings.push([fields, text]) };
+  const run = { step: 10, best: undefined, evaluations: [] };
+  const { published } = await publishRun({ ...opened, resume: false, log, run });
+  expect((await readPackage(published!.directory)).manifest.training.steps).toBe(10);
+  expect(warnings).toEqual([
+    [
+      { step: 10, error: expect.stringContaining(join(opened.runDirectory, 'networks')) },
+      'networks/ could not be written; publishing is tried all the same',
+    ],
+  ]);
+});
+
 test('a version that the run was ended before it could note is known by its evaluations, and not published twice', async () => {
   const opened = await openedRun('every');
   const { runDirectory, publish } = opened;
