@@ -7,6 +7,7 @@ import { replaceFile } from '../../src/files/durable-files.ts';
 import { namesIn } from '../run/run-names.ts';
 import { listed } from '../run/same-run.ts';
 import type { Cell, Trainer } from './cell.ts';
+import { grouped } from './cell-faults.ts';
 
 const settingsFile = 'sweep-cell.txt';
 
@@ -33,26 +34,45 @@ export function refuseOtherSettings(cell: Cell): void {
   });
 }
 
+/** A run that a sweep has begun. */
+type BegunRun = { readonly directory: string; readonly written: Written };
+
+/** The runs that sweeps have begun in a folder, by what their settings mean. */
+export type BegunRuns = ReadonlyMap<string, readonly BegunRun[]>;
+
+/** @param runs folder of the run directories */
+export function begunRuns(runs: string, trainers: readonly Trainer[]): BegunRuns {
+  const byName = new Map(trainers.map((trainer) => [trainer.algorithm.name, trainer]));
+  const begun = namesIn(runs).flatMap((name) => {
+    const directory = join(runs, name);
+    const written = begunWith(directory);
+    const trainer = byName.get(written?.get('algorithm') ?? '');
+    if (written === undefined || trainer === undefined) return [];
+    return [{ directory, written, meaning: meaningsOf(trainer, written) }];
+  });
+  return grouped(begun, ({ meaning }) => meaning);
+}
+
+/** Those that were begun with settings that mean the same, wherever in the sweep's file these were. */
+export const begunAs = (
+  begun: BegunRuns,
+  { trainer, settings }: Pick<Cell, 'trainer' | 'settings'>,
+): readonly BegunRun[] => begun.get(meaningsOf(trainer, writtenIn(settingsText({ settings })))) ?? [];
+
 /**
  * The order of the grid's names that a sweep was begun with: the names of its runs follow it, and go on doing so where the file has another by
  * now. It is that of runs whose settings mean those of a cell.
- * @param runs folder of the run directories
  * @param names of the grid, as the file orders them
  * @returns undefined where that is the order of the file, or nothing was begun
  */
 export function begunOrder(
-  runs: string,
+  begun: BegunRuns,
   cells: readonly Cell[],
   names: readonly string[],
 ): readonly string[] | undefined {
-  const trainers = new Map(cells.map(({ algorithm, trainer }) => [algorithm, trainer]));
-  const meanings = new Set(cells.map((cell) => meaningsOf(cell.trainer, writtenIn(settingsText(cell)))));
-  const orders = namesIn(runs).flatMap((run) => {
-    const begun = begunWith(join(runs, run));
-    const trainer = begun && trainers.get(begun.get('algorithm')!);
-    if (trainer === undefined || !meanings.has(meaningsOf(trainer, begun!))) return [];
-    return [[...begun!.keys()].filter((name) => names.includes(name))];
-  });
+  const orders = cells
+    .flatMap((cell) => begunAs(begun, cell))
+    .map(({ written }) => [...written.keys()].filter((name) => names.includes(name)));
   // The algorithm is always first in a run's settings.
   const own = ['algorithm', ...names.filter((name) => name !== 'algorithm')].join();
   return orders.some((order) => order.join() === own) ? undefined : orders[0];
@@ -63,7 +83,7 @@ function begunWith(runDirectory: string): Written | undefined {
   return existsSync(path) ? writtenIn(readFileSync(path, 'utf8')) : undefined;
 }
 
-const settingsText = ({ settings }: Cell): string => `${settings.join(' ')}\n`;
+const settingsText = ({ settings }: Pick<Cell, 'settings'>): string => `${settings.join(' ')}\n`;
 
 /** Of `td3 --steps 1e3 --trunk 64, 64 --set algorithm.critic.headRank=2`: a value may have spaces. */
 function writtenIn(text: string): Written {

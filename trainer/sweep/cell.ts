@@ -61,11 +61,13 @@ export type SweepCell = {
   readonly names: readonly string[];
   /** Threads of the run, where neither grid nor settings give them. */
   readonly threadCount: number;
+  /** Directories of runs that were begun with the settings of a cell. */
+  readonly begunIn: (cell: Pick<Cell, 'trainer' | 'settings'>) => readonly string[];
 };
 
 /** @throws HyperpolicyError invalid_argument: a setting that `train` refuses */
 export function cellOf(sweep: SweepCell): Cell {
-  const { index, name, runs, publish, trainer, combination, names, threadCount } = sweep;
+  const { index, name, runs, publish, trainer, combination, names, threadCount, begunIn } = sweep;
   const { algorithm } = trainer;
   const ordered = Object.fromEntries(names.map((key) => [key, combination[key]!]));
   const { algorithm: _, ...given } = { ...sweep.settings, ...ordered };
@@ -81,7 +83,11 @@ export function cellOf(sweep: SweepCell): Cell {
   const { seed } = config.loop;
   const words = [algorithm.name, ...names.flatMap((key) => partOf(key, combination))].map(wordOf);
   const named = (...first: string[]) => runName(madeModelName([...first, ...words], seed), seed);
-  const runDirectory = join(runs, named());
+  const settings = [algorithm.name, ...textsOf(flags)];
+  // A name that moves between grid and settings changes the run's name, and not the run.
+  const made = join(runs, named());
+  const begun = begunIn({ trainer, settings });
+  const runDirectory = begun.includes(made) ? made : (begun[0] ?? made);
   // Sweeps that share a store are models of their own, also where their grids are the same.
   const model = begunModel(runDirectory) ?? named(name);
   return {
@@ -92,6 +98,7 @@ export function cellOf(sweep: SweepCell): Cell {
     seed,
     group: groupOf(combination),
     runDirectory,
+    settings,
     ...argumentsOf({ algorithm, flags, threads, publish, runDirectory, model }),
   };
 }
@@ -116,6 +123,8 @@ export const groupOf = (combination: Values): Cell['group'] =>
   Object.fromEntries(Object.entries(combination).flatMap(([key, one]) => (key === 'seed' ? [] : [[key, String(one)]])));
 
 type ChosenFlag = GivenFlag & { readonly text: string };
+
+const textsOf = (some: readonly ChosenFlag[]): string[] => some.flatMap(({ flag, text }) => [flag, text]);
 
 /** @throws HyperpolicyError invalid_argument: a value that `train` refuses */
 function chosenFlag({ flags, flagless }: Trainer, name: string, given: Value): ChosenFlag {
@@ -143,14 +152,12 @@ function argumentsOf({
   readonly publish: SweepCell['publish'];
   readonly runDirectory: string;
   readonly model: string;
-}): Pick<Cell, 'settings' | 'trainArguments' | 'resumeArguments'> {
+}): Pick<Cell, 'trainArguments' | 'resumeArguments'> {
   const { which = 'none' } = publish ?? {};
   const to = publish === undefined ? [] : ['--store', publish.store, '--model', model];
   const common = ['--run', runDirectory, '--publish', which, ...to];
-  const textsOf = (some: readonly ChosenFlag[]) => some.flatMap(({ flag, text }) => [flag, text]);
   const length = flags.filter(({ flag }) => flag === '--steps' || flag === '--iterations');
   return {
-    settings: [algorithm.name, ...textsOf(flags)],
     trainArguments: ['train', algorithm.name, ...textsOf([...flags, ...threads]), ...common],
     // With the threads that it has: others round otherwise.
     resumeArguments: ['train', algorithm.name, '--resume', ...common, ...textsOf(length)],

@@ -7,7 +7,7 @@ import { meant } from '../../src/contract/nearest.ts';
 import { algorithmNames, loadAlgorithm } from '../algorithms/registry.ts';
 import { publishChoices } from '../run/config.ts';
 import { readConfigFile } from '../run/config-file.ts';
-import { begunOrder } from './begun-settings.ts';
+import { begunAs, begunOrder, begunRuns } from './begun-settings.ts';
 import {
   type Cell,
   cellOf,
@@ -73,13 +73,16 @@ export async function readSweep(path: string, threadCount: number): Promise<Swee
   for (const one of grid.algorithm!) trainers.set(one, trainerOf(await loadAlgorithm(String(one))));
   const all = [...trainers.values()];
   for (const trainer of all) requireFlags(path, trainer, { ...grid, ...settingsOf(trainer, settings, all) });
+  const begun = begunRuns(runs, all);
+  const begunIn: SweepCell['begunIn'] = (cell) => begunAs(begun, cell).map(({ directory }) => directory);
   const cellsNamed = (names: readonly string[]): Cell[] => {
     const faults: CellFault[] = [];
     const made = combinations.flatMap((combination, index) => {
       const trainer = trainers.get(combination.algorithm!)!;
       const own = settingsOf(trainer, settings, all);
       try {
-        return cellOf({ index, name, runs, publish, trainer, combination, settings: own, names, threadCount });
+        const place = { index, name, runs, publish, begunIn };
+        return cellOf({ ...place, trainer, combination, settings: own, names, threadCount });
       } catch (error) {
         if (!(error instanceof HyperpolicyError)) throw error;
         faults.push({ index, group: groupOf(combination), reason: error.message });
@@ -91,8 +94,8 @@ export async function readSweep(path: string, threadCount: number): Promise<Swee
   };
   const names = Object.keys(grid);
   const inOrderOfFile = cellsNamed(names);
-  const begun = begunOrder(runs, inOrderOfFile, names);
-  const cells = begun === undefined ? inOrderOfFile : cellsNamed(begun);
+  const order = begunOrder(begun, inOrderOfFile, names);
+  const cells = order === undefined ? inOrderOfFile : cellsNamed(order);
   const indexOf = new Map(cells.map(({ runDirectory, index }) => [runDirectory, index]));
   const twice = cells.find(({ runDirectory, index }) => indexOf.get(runDirectory) !== index);
   if (twice !== undefined) {

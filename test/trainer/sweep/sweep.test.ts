@@ -469,6 +469,27 @@ describe('running a sweep', () => {
     expect(directoriesOf(await cellsOf({ algorithm, ...actor, ...critic }))).toEqual(directoriesOf(begun));
   });
 
+  test('a name that moves between settings and grid leaves runs where they were begun; another value of it is a further run', async () => {
+    const options = { command: standIn(), processCount: 1, signal: new AbortController().signal, note: () => {} };
+    const grid = { algorithm: ['td3'], critic: ['mlp-small'], seed: [0, 1] };
+    const run = async (sweep: object) => {
+      const { cells } = await sweepOf({ ...small(), store: join(folder, 'store'), ...sweep });
+      const ends = await runCells(cells, options);
+      return ends.map(({ cell: { runDirectory }, how }) => `${basename(runDirectory)}: ${how}`);
+    };
+    const was = ['td3-mlp-small-seed0', 'td3-mlp-small-seed1'];
+    expect(await run({ grid, settings: { steps: '1e3' } })).toEqual(was.map((name) => `${name}: done`));
+    const before = was.map((name) => `${name}: done before`);
+    expect(await run({ grid: { ...grid, steps: [1000] }, settings: {} })).toEqual(before);
+    expect(
+      await run({ grid: { algorithm: ['td3'], seed: [0, 1] }, settings: { steps: 1000, critic: 'mlp-small' } }),
+    ).toEqual(before);
+    const longer = ['td3-2000-mlp-small-seed0', 'td3-2000-mlp-small-seed1'];
+    const both = { grid: { ...grid, steps: ['1e3', 2000] }, settings: {} };
+    expect((await run(both)).sort()).toEqual([...longer.map((name) => `${name}: done`), ...before].sort());
+    expect((await run(both)).sort()).toEqual([...longer, ...was].map((name) => `${name}: done before`).sort());
+  });
+
   test('a sweep keeps the order of its file beside one in the same folder that has the same cell in another', async () => {
     const options = { command: standIn(), processCount: 1, signal: new AbortController().signal, note: () => {} };
     const [actor, critic] = [{ 'actor-lr': [0.1] }, { 'critic-lr': [0.2, 0.3] }];
