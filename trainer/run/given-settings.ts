@@ -109,7 +109,9 @@ function withoutNetworkDefaults(algorithm: Algorithm, file: GivenConfig, flags: 
   const { algorithm: settings } = file;
   if (!isRecord(settings)) return file;
   const optional = settingsOf(algorithm.schemas.algorithm).filter(({ type }) => type.isOptional());
-  const options = new Set(optional.flatMap(({ path }) => (path.length > 1 ? [path.join('.')] : [])));
+  // A choice beside the networks, such as the policy, decides what these are.
+  const ofNetworks = optional.filter(({ path, choices }) => path.length > 1 || choices === undefined);
+  const options = new Set(ofNetworks.map(({ path }) => path.join('.')));
   const defaultsBeside = (choices: GivenConfig) => {
     const given = { ...merged(defaults(algorithm), file), algorithm: without(choices, options) };
     const whole = dotted(withDefaults(algorithm, given).algorithm as GivenConfig);

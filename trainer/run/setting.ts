@@ -115,16 +115,17 @@ export const flaglessOf = (schema: z.ZodObject, path: readonly string[] = []): [
     one.help?.flag === undefined ? [[one.path.join('.'), textSetting(one)]] : [],
   );
 
-function textSetting({ path, type }: Setting): TextSetting {
-  const { inner } = unwrapped(type);
-  const choices = inner instanceof z.ZodEnum ? (inner.options as string[]) : undefined;
-  return { path, choices, parse: (given) => parseText(type, given) };
-}
+const textSetting = ({ path, type, choices }: Setting): TextSetting => ({
+  ...{ path, choices },
+  parse: (given) => parseText(type, given),
+});
 
 export type Setting = {
   readonly path: readonly string[];
   readonly type: z.ZodType;
   readonly help: SettingHelp | undefined;
+  /** Only if the value is one of a few. */
+  readonly choices: readonly string[] | undefined;
 };
 
 /** Every setting of a schema that is not a group of others. */
@@ -132,7 +133,9 @@ export const settingsOf = (schema: z.ZodObject, path: readonly string[] = []): S
   Object.entries(schema.shape).flatMap(([name, type]) => {
     const at = [...path, name];
     const { inner, help } = unwrapped(type as z.ZodType);
-    return inner instanceof z.ZodObject ? settingsOf(inner, at) : [{ path: at, type: type as z.ZodType, help }];
+    if (inner instanceof z.ZodObject) return settingsOf(inner, at);
+    const choices = inner instanceof z.ZodEnum ? (inner.options as string[]) : undefined;
+    return [{ path: at, type: type as z.ZodType, help, choices }];
   });
 
 /** The type inside `optional` and `readonly`. The help may be on any of the three. */

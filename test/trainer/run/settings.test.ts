@@ -106,14 +106,24 @@ describe('a whole config', () => {
       { critic: { architecture: 'emb-hyper', dynamicHiddenSizes: [4], headRank: 2 } },
       { critic: { architecture: 'emb-hyper', ...paper, dynamicHiddenSizes: [4], headRank: 2 } },
     ],
-    ['maml', {}, { hyper: paper }],
-    ['maml', { policy: 'context-maml' }, { hyper: undefined }],
-    ['pearl', {}, { hyper: { ...paper, trunkSizes: [64], dynamicHiddenSizes: [32], initialisation: 'hfi' } }],
+    ['maml', {}, { hyper: paper, hiddenSizes: undefined }],
+    ['maml', { policy: 'context-maml' }, { hyper: undefined, hiddenSizes: [100, 100] }],
+    [
+      'pearl',
+      {},
+      {
+        hyper: { ...paper, trunkSizes: [64], dynamicHiddenSizes: [32], initialisation: 'hfi' },
+        hiddenSizes: undefined,
+      },
+    ],
     ['pearl', hyperPearl, { encoder: { architecture: 'pearl-encoder', hiddenSizes: [64, 64] } }],
     [
       'pearl',
       { agent: 'pearl' },
-      { hyper: undefined, encoder: { architecture: 'pearl-encoder', hiddenSizes: [64, 64], aggregation: 'product' } },
+      {
+        ...{ hyper: undefined, hiddenSizes: [64, 64] },
+        encoder: { architecture: 'pearl-encoder', hiddenSizes: [64, 64], aggregation: 'product' },
+      },
     ],
     [
       'pearl',
@@ -395,6 +405,11 @@ describe('config files', () => {
       { 'algorithm.agent': 'pearl', 'algorithm.networks': 'mlp' },
     )) as unknown as PearlConfig;
     expect([hyper, encoder.aggregation]).toEqual([undefined, 'product']);
+    const toHyper = { 'algorithm.agent': 'oracle-context', 'algorithm.networks': 'hyper' };
+    expect(await withFile('pearl', { agent: 'pearl' }, toHyper)).not.toHaveProperty('hiddenSizes');
+    expect(await withFile('maml', { policy: 'maml' }, { 'algorithm.policy': 'hyper-maml' })).not.toHaveProperty(
+      'hiddenSizes',
+    );
     expect(
       await withFile('pearl', { agent: 'pearl' }, { 'algorithm.encoder.architecture': 'pearl-gru-encoder' }),
     ).toMatchObject({ encoder: { architecture: 'pearl-gru-encoder', hiddenSizes: [64, 64] } });
@@ -413,9 +428,9 @@ describe('config files', () => {
     const large = { trunkSizes: [256, 512, 1024], dynamicHiddenSizes: [256] };
     expect(inEnvironment('Point-Robot', { algorithm: { hyper: large } })).toMatchObject({ hyper: large });
     const small = completeConfig(pearl, { environment: 'Point-Robot', threadCount: 1, algorithm: {} });
-    const { hyper, hiddenSizes, gamma } = small.algorithm as unknown as PearlConfig;
+    const { hyper, gamma } = small.algorithm as unknown as PearlConfig;
     expect(hyper).toMatchObject({ trunkSizes: [64], dynamicHiddenSizes: [32], initialisation: 'hfi' });
-    expect(inEnvironment('HalfCheetah-Vel', small)).toMatchObject({ hyper, hiddenSizes, gamma });
+    expect(inEnvironment('HalfCheetah-Vel', small)).toMatchObject({ hyper, gamma });
     const mlp = { 'algorithm.agent': 'pearl', 'algorithm.networks': 'mlp' };
     expect(inEnvironment('HalfCheetah-Vel', small, mlp)).not.toHaveProperty('hyper');
   });
@@ -468,6 +483,8 @@ test.each([
   ],
   ['maml', { policy: 'maml', hyper: {} }, { policy: 'maml' }],
   ['pearl', { agent: 'pearl', hyper: { trunkSizes: [64], initialisation: 'hfi' } }, { agent: 'pearl' }],
+  ['pearl', { hiddenSizes: [64, 64] }, {}],
+  ['maml', { policy: 'hyper-maml', hiddenSizes: [100, 100] }, { policy: 'hyper-maml' }],
   // An undefined setting is not given.
   [
     'td3',

@@ -65,7 +65,7 @@ const trpoSchema = z.strictObject({
 
 export const mamlSchema = z.strictObject({
   policy: setting(oneOf(mamlPolicies), { flag: '--policy <name>', help: 'policy, and whether and how it adapts' }),
-  hiddenSizes: setting(widths(), { flag: '--hidden <widths>', help: "widths of an MLP's hidden layers" }),
+  hiddenSizes: setting(widths().optional(), { flag: '--hidden <widths>', help: "widths of an MLP's hidden layers" }),
   hyper: z.strictObject(hyperShape).optional(),
   contextUnits: setting(oneOf(['range', 'raw']), {
     flag: '--context-units <kind>',
@@ -97,8 +97,7 @@ const isHyper = (policy: MamlPolicy): boolean => policy === 'hyper-maml' || poli
  */
 export const mamlDefaults = (policy: MamlPolicy): MamlConfig => ({
   policy,
-  hiddenSizes: [100, 100],
-  ...(isHyper(policy) && { hyper: hyperDefaults }),
+  ...(isHyper(policy) ? { hyper: hyperDefaults } : { hiddenSizes: [100, 100] }),
   contextUnits: 'range',
   inner: { stepCount: policy === 'multi-task-hyper' ? 0 : 1, order: 'second' },
   rate: { start: isHyper(policy) ? 5e-5 : 0.1, learnt: 'no' },

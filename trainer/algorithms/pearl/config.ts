@@ -58,7 +58,11 @@ const networkShape = {
     defaultText: 'mlp for pearl and no-context, else hyper',
   }),
   hyper: z.strictObject(hyperShape).optional(),
-  hiddenSizes: setting(widths(), { flag: '--hidden <widths>', help: 'widths of the hidden layers of MLPs' }),
+  hiddenSizes: setting(widths().optional(), {
+    flag: '--hidden <widths>',
+    help: 'widths of the hidden layers of MLPs',
+    defaultText: '64,64 for Point-Robot*, else 300,300,300',
+  }),
   encoder: encoderSchema,
   latentSize: setting(integer(1), { flag: '--latent <count>', help: 'values of z, if it is inferred' }),
   encodesNextObservation: setting(yesOrNo(), {
@@ -181,8 +185,7 @@ export function pearlDefaults(networks: PearlConfig['networks']): PearlConfig {
   return {
     agent: networks === 'hyper' ? 'hyper-pearl' : 'pearl',
     networks,
-    ...(networks === 'hyper' && { hyper: hyperDefaults }),
-    hiddenSizes: [300, 300, 300],
+    ...(networks === 'hyper' ? { hyper: hyperDefaults } : { hiddenSizes: [300, 300, 300] }),
     encoder: { architecture: 'pearl-encoder', hiddenSizes: [200, 200, 200] },
     latentSize: 5,
     encodesNextObservation: false,
@@ -226,7 +229,7 @@ export function environmentDefaults(
     ...(/^ant-fwd-back/i.test(environment) && { updateCount: 4000 }),
     ...(infers(agent) && environment.endsWith('-Rand-Params') && { encodesNextObservation: true }),
     ...(isPointRobot && pointRobot),
-    ...(isPointRobot && networks === 'hyper' && { hyper: pointRobotHyper }),
+    ...(isPointRobot && (networks === 'hyper' ? { hyper: pointRobotHyper } : { hiddenSizes: [64, 64] })),
     ...(environment === 'Point-Robot-Sparse' && sparsePointRobot),
   };
 }
@@ -245,7 +248,6 @@ const pointRobotHyper = {
  * there for the sparse task. README.md has what was tried.
  */
 const pointRobot: Partial<PearlConfig> = {
-  hiddenSizes: [64, 64],
   encoder: { architecture: 'pearl-encoder', hiddenSizes: [64, 64] },
   policyLearningRate: pointRobotRate,
   qLearningRate: pointRobotRate,
