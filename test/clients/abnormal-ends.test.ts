@@ -36,6 +36,7 @@ const source = ({
   reward = '-Math.abs(this.x)',
   limit = '50',
   captured = 'this.x',
+  observed = 'this.x',
 }) => `export default () => ({
   name: 'mass',
   specs: {
@@ -53,7 +54,7 @@ const source = ({
     outcome.terminated = false;
     return true;
   },
-  observe(out) { out[0] = this.x; },
+  observe(out) { out[0] = ${observed}; },
   capture() { return { x: Float64Array.of(${captured}) }; },
   reinstate({ x }) { this.x = x[0]; },
 });`;
@@ -126,6 +127,18 @@ test('a reward that no loss can hold: where, and the best policy before it is pu
   expect(lastLine(stderr)).toBe(
     `hyperpolicy: training ended at step 249: mass, step 50 of an episode: expected a reward between -1000000000000000 and 1000000000000000, as the loss is its square in float32, got 3e+38. Bound the rewards of the environment. The best policy so far (step 200) is version 1 of "mine-td3-mlp-standard". Go on from step 249 with: ${resumeOf('r')}`,
   );
+});
+
+test('an observation that no loss can hold: which, and the run goes on from before it', async () => {
+  const folder = place('far', { observed: 'this.count === 250 ? 1e20 : this.x' });
+  const { code, stderr } = await runCommand(train('--steps', '300', '--publish', 'none'), folder);
+  expect(code).toBe(1);
+  expect(lastLine(stderr)).toBe(
+    `hyperpolicy: training ended at step 249: mass, step 50 of an episode: expected observation value 0 ("x") between -1000000000000000 and 1000000000000000, as losses hold its square in float32, got 100000002004087730000. Bound the observations of the environment. Go on from step 249 with: ${resumeOf('r')}`,
+  );
+  writeFileSync(join(folder, 'mine.mjs'), source({}));
+  const resumed = await runCommand(['train', 'td3', '--run', 'r', '--resume'], folder);
+  expect(resumed.code, resumed.stderr).toBe(0);
 });
 
 /** A file that comes in the way of a model while its run trains on from step 100. */

@@ -10,6 +10,7 @@ import { finished } from '../rollout/collect.ts';
 import type { RestoredRow } from '../rollout/rows.ts';
 import { rowsOf } from '../rollout/shared-batch.ts';
 import type { VectorEnv } from '../rollout/vector-env.ts';
+import { checkObservation } from '../run/observation.ts';
 import { checkReward } from '../run/reward.ts';
 import type { SavedState, StateArray } from '../run/saved-state.ts';
 import { runInTurns } from '../run/turns.ts';
@@ -37,7 +38,7 @@ export type Collector = {
   /**
    * Ends the step, and keeps its transitions.
    * @returns the episodes that it ended, in the order of their rows; the next ones have then begun
-   * @throws what an environment throws, and HyperpolicyError invalid_argument: a reward that no loss can hold. The episodes are over
+   * @throws what an environment throws, and HyperpolicyError invalid_argument: a reward or an observation that no loss can hold. The episodes are over
    *   then: a saved state begins others
    */
   finish(): FinishedEpisode[];
@@ -64,11 +65,13 @@ type CollectorOptions = {
   readonly seed: number;
 };
 
-/** Starts the first episodes. */
+/** Starts the first episodes. @throws HyperpolicyError as `finish` */
 export async function createCollector(options: CollectorOptions): Promise<Collector> {
   options.envs.beginReset();
   await runInTurns(finished(options.envs));
-  return new StepCollector(options);
+  const collector = new StepCollector(options);
+  collector.checkObservations();
+  return collector;
 }
 
 class StepCollector implements Collector {
@@ -130,6 +133,7 @@ class StepCollector implements Collector {
     await this.#envs.restore(
       rows.map((row, i) => ({ ...row, env: row.env && { ...row.env, arrays: arraysOf(arrays, i) } })),
     );
+    this.checkObservations();
     this.#actions.restore({ values: arrays.actions as Float32Array, positions, isChosen });
   }
 
@@ -141,6 +145,7 @@ class StepCollector implements Collector {
       const { lengths } = this.#isOver(row) ? batch : running;
       checkReward(name, batch.rewards[row]!, () => `step ${lengths[row]} of an episode`);
     }
+    this.checkObservations();
     const finished: FinishedEpisode[] = [];
     for (let row = 0; row < this.environmentCount; row++) {
       const diverged = batch.diverged[row] === 1;
@@ -150,6 +155,20 @@ class StepCollector implements Collector {
       }
     }
     return finished;
+  }
+
+  /** Those that were shown last, of an episode's end and of the next one's start both. @throws HyperpolicyError as `finish` */
+  checkObservations(): void {
+    const { batch, running, name, specs } = this.#envs;
+    const check = (values: Float32Array, length: number) =>
+      checkObservation(values, {
+        ...{ environment: name, spec: specs.observation },
+        place: () => `step ${length} of an episode`,
+      });
+    for (let row = 0; row < this.environmentCount; row++) {
+      if (this.#isOver(row)) check(this.#finalObservations[row]!, batch.lengths[row]!);
+      check(this.#nextObservations[row]!, running.lengths[row]!);
+    }
   }
 
   #isOver(row: number): boolean {

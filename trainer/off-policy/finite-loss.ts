@@ -10,7 +10,7 @@ export class RefusedUpdate extends HyperpolicyError {}
 /** An update that ended when a part of it was taken: the learner is between two states, neither of which a run can go on from. */
 export class PartialUpdate extends HyperpolicyError {}
 
-const lowerRates = 'Bound the rewards of the environment, or take lower learning rates';
+const lowerRates = 'Bound the rewards and observations of the environment, or take lower learning rates';
 
 /**
  * Takes an update. Any fault but a refusal may have come in the middle of it.

@@ -4,7 +4,7 @@ import { invalidArgument } from '../../src/contract/errors.ts';
 import type { Rollout } from '../rollout/collect.ts';
 
 /** Losses are squares of returns and optimisers square their gradients once more, all in float32, which ends near 3e38. */
-const rewardMax = 1e15;
+export const rewardMax = 1e15;
 
 /**
  * @param place of the reward, e.g. `step 12 of an episode`

@@ -72,7 +72,7 @@ export type Collector = {
   /**
    * The next collection: first of every training task with z of the prior, then those of iterations, whose tasks are drawn with
    * replacement. Until it is kept, the next call does it again.
-   * @throws what the environment throws, and HyperpolicyError invalid_argument: a reward that no loss can hold
+   * @throws what the environment throws, and HyperpolicyError invalid_argument: a reward or an observation that no loss can hold
    */
   collect(): Sliced<Collection>;
   /** Gives the newest collection to the replay. */

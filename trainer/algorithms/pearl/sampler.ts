@@ -5,6 +5,7 @@ import type { Random } from '../../../src/contract/random.ts';
 import { requireMemory } from '../../machine/memory.ts';
 import { finished, type Rollout, rolloutSlices, rolloutStepBytes } from '../../rollout/collect.ts';
 import { createVectorEnv, type VectorEnv, type VectorEnvOptions } from '../../rollout/vector-env.ts';
+import { checkObservations } from '../../run/observation.ts';
 import { checkRewards } from '../../run/reward.ts';
 import { createRowPolicy, type RowPolicyOptions } from './row-policy.ts';
 
@@ -31,7 +32,7 @@ export type Sampler = {
    * @param options.contexts task of each row
    * @param options.number of the episodes in their rows' sequences: another one, other starts
    * @param options.noise of the actions; deterministic without
-   * @throws what the environment throws, and HyperpolicyError invalid_argument: a reward that no loss can hold
+   * @throws what the environment throws, and HyperpolicyError invalid_argument: a reward or an observation that no loss can hold
    */
   play(options: {
     readonly contexts: readonly ArrayLike<number>[];
@@ -66,6 +67,7 @@ export async function createSampler(options: SamplerOptions): Promise<Sampler> {
       policy.begin(noise);
       const rollout = yield* rolloutSlices({ env, policy, stepCount });
       checkRewards(rollout, env.name);
+      checkObservations(rollout, { environment: env.name, spec: env.specs.observation });
       return rollout;
     },
     dispose() {

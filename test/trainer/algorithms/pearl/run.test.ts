@@ -116,6 +116,20 @@ test('episodes that the simulator cuts are counted and told', async () => {
   expect(log).toContain(`"step":1,"divergedEpisodes":${divergedEpisodes},"msg":"the simulator diverged`);
 }, 240_000);
 
+test('an observation that no loss can hold is refused before it is kept, and the run goes on without it', async () => {
+  // After the first evaluation: 4 tasks x 3 episodes x 5 steps.
+  const env = await writeLine(scratch, 'far', { observed: 'count === 200 ? 1e20 : this.x' });
+  const all = settings.map((word) => (word === 'Point-Robot' ? env : word));
+  const small = ['--agent', 'oracle-context', '--iterations', '1', '--updates', '1'];
+  const { code, stderr } = await train('far', [...all, ...small]).finished;
+  expect(code).toBe(1);
+  expect(stderr).toMatch(
+    /training ended at iteration 0: line, (before|after) step \d+, row \d+: expected observation value 0 \("x"\) between -1000000000000000 and 1000000000000000, .*Go on from iteration 0/,
+  );
+  await writeLine(scratch, 'far', {});
+  expect(await finish('far', ['--resume'])).toMatchObject({ step: 1 });
+}, 240_000);
+
 test('fresh episodes have starts that no evaluation had', async () => {
   const all = settings.map((word) => (word === 'Point-Robot' ? 'HalfCheetah-Vel' : word));
   // With the task as z, equal starts would give equal returns.

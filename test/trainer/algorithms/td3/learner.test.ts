@@ -49,7 +49,7 @@ describe.each(Object.entries(criticConfigs))('TD3 with critic %s', (_name, criti
     batch.reward[3] = 3e38;
     // (q - 3e38)^2 is beyond float32.
     expect(() => learner.learn(batch, createRandom(1))).toThrow(
-      'update: critic loss: expected a finite loss, got Infinity. Bound the rewards of the environment, or take lower learning rates',
+      'update: critic loss: expected a finite loss, got Infinity. Bound the rewards and observations of the environment, or take lower learning rates',
     );
     expect([learner.critic.flat, learner.actor.flat, learner.critic.adam.moment2]).toEqual(before);
     expect(learner.learn(randomBatch(1), createRandom(1))).toBeNull();
@@ -63,7 +63,7 @@ describe.each(Object.entries(criticConfigs))('TD3 with critic %s', (_name, criti
     expect(refusal).toMatchObject({
       message:
         'update: gradient of the critic loss: expected values with squares that float32 holds, got larger ones, or NaN. ' +
-        'Bound the rewards of the environment, or take lower learning rates',
+        'Bound the rewards and observations of the environment, or take lower learning rates',
     });
     learner.dispose();
   });

@@ -1,0 +1,45 @@
+/**
+ * Observations that a replay buffer can keep. One that makes every loss infinite would end each run that goes on from it, as it is drawn
+ * again and again.
+ */
+
+import { invalidArgument } from '../../src/contract/errors.ts';
+import type { TensorSpec } from '../../src/contract/tensor-spec.ts';
+import type { Rollout } from '../rollout/collect.ts';
+import { rewardMax as valueMax } from './reward.ts';
+
+type Observed = {
+  readonly environment: string;
+  readonly spec: TensorSpec;
+  /** Of the observation, e.g. `step 12 of an episode`. */
+  readonly place: () => string;
+};
+
+/** @throws HyperpolicyError invalid_argument: a value that would make the losses infinite */
+export function checkObservation(values: Float32Array, { environment, spec, place }: Observed): void {
+  const at = values.findIndex((value) => !(Math.abs(value) <= valueMax));
+  if (at < 0) return;
+  throw invalidArgument({
+    where: `${environment}, ${place()}`,
+    expected: `observation value ${at} ("${spec.names[at]}") between -${valueMax} and ${valueMax}, as losses hold its square in float32`,
+    actual: String(values[at]),
+    remedy: 'Bound the observations of the environment',
+  });
+}
+
+/** @throws HyperpolicyError invalid_argument: a value that would make the losses infinite */
+export function checkObservations(
+  { observations, nextObservations, environmentCount }: Rollout,
+  { environment, spec }: Omit<Observed, 'place'>,
+): void {
+  const size = spec.names.length;
+  for (const [values, word] of [
+    [observations, 'before'],
+    [nextObservations, 'after'],
+  ] as const) {
+    for (let i = 0; i < values.length / size; i++) {
+      const place = () => `${word} step ${Math.floor(i / environmentCount) + 1}, row ${i % environmentCount}`;
+      checkObservation(values.subarray(i * size, (i + 1) * size), { environment, spec, place });
+    }
+  }
+}
