@@ -22,7 +22,11 @@ import {
 /** Evaluations of a run use its seed + 100. */
 const freshSeedOffset = 200;
 
-type LearnerSettings = PolicySettings & { readonly batchSize: number; readonly critic: CriticSettings };
+type LearnerSettings = PolicySettings & {
+  readonly actorHiddenSizes?: readonly number[] | undefined;
+  readonly batchSize: number;
+  readonly critic: CriticSettings;
+};
 
 export type OffPolicyAlgorithm<Config extends LearnerSettings> = Pick<
   Algorithm,
@@ -51,9 +55,10 @@ export function offPolicyAlgorithm<Config extends LearnerSettings>(own: OffPolic
     schemas: { algorithm: schema, loop: offPolicyLoopSchema },
     defaults({ algorithm, environment }) {
       const given = algorithm as Partial<Config>;
-      const settings = own.defaults(given, environment);
+      const { actorHiddenSizes, ...settings } = own.defaults(given, environment);
+      const ofMlp = given.policy === 'hyper' ? {} : { actorHiddenSizes };
       return {
-        algorithm: { ...policyDefaults(given), ...settings, critic: wholeCritic(settings.critic) },
+        algorithm: { ...policyDefaults(given), ...ofMlp, ...settings, critic: wholeCritic(settings.critic) },
         loop: { ...offPolicyDefaults, ...own.loopDefaults?.(given) },
       };
     },

@@ -49,7 +49,11 @@ const readsTask = ({ policy }: PolicySettings): boolean => policy === 'context-m
  * @param names of the algorithm's MLP and of its hyper policy
  */
 export const policyConfig = (
-  { policy, hyperPolicy, actorHiddenSizes }: PolicySettings & { readonly actorHiddenSizes: readonly number[] },
+  {
+    policy,
+    hyperPolicy,
+    actorHiddenSizes,
+  }: PolicySettings & { readonly actorHiddenSizes?: readonly number[] | undefined },
   names: { readonly mlp: string; readonly hyper: string },
 ): PolicyConfig =>
   policy === 'hyper'

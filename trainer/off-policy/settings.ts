@@ -40,7 +40,10 @@ export function unusedByCritic({ architecture }: CriticSettings): Unused[] {
 export const actorCriticShape = {
   ...policyShape,
   critic: criticSchema,
-  actorHiddenSizes: setting(widths(), { flag: '--actor-hidden <widths>', help: "widths of the actor's hidden layers" }),
+  actorHiddenSizes: setting(widths().optional(), {
+    flag: '--actor-hidden <widths>',
+    help: "widths of the actor's hidden layers",
+  }),
   batchSize: setting(integer(1), { flag: '--batch-size <rows>', help: 'transitions of one update' }),
   actorLearningRate: setting(rate(), { flag: '--actor-lr <rate>', help: 'learning rate of the actor' }),
   criticLearningRate: setting(rate(), { flag: '--critic-lr <rate>', help: 'learning rate of the critics' }),

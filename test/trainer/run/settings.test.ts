@@ -92,9 +92,10 @@ describe('a whole config', () => {
       {
         ...{ critic: { architecture: 'resnet-features', trunkSizes: paper.trunkSizes }, contextUnits: 'range' },
         hyperPolicy: { ...paper, trunkSizes: [8] },
+        actorHiddenSizes: undefined,
       },
     ],
-    ['td3', { policy: 'mlp' }, { contextUnits: 'range', hyperPolicy: undefined }],
+    ['td3', { policy: 'mlp' }, { contextUnits: 'range', hyperPolicy: undefined, actorHiddenSizes: [256, 256] }],
     [
       'td3',
       { critic: { architecture: 'mlp-large' } },
@@ -484,6 +485,7 @@ test.each([
   ['maml', { policy: 'maml', hyper: {} }, { policy: 'maml' }],
   ['pearl', { agent: 'pearl', hyper: { trunkSizes: [64], initialisation: 'hfi' } }, { agent: 'pearl' }],
   ['pearl', { hiddenSizes: [64, 64] }, {}],
+  ['td3', { policy: 'hyper', actorHiddenSizes: [256, 256] }, { policy: 'hyper' }],
   ['maml', { policy: 'hyper-maml', hiddenSizes: [100, 100] }, { policy: 'hyper-maml' }],
   // An undefined setting is not given.
   [
