@@ -447,7 +447,7 @@ containerTest(
     running.signal('SIGINT');
     const { stderr } = await running.finished;
     expect(lastLine(stderr)).toMatch(
-      /^hyperpolicy: training ended at step \d+: \.\/mine\.mjs advance, .*: expected an end within 5 s/,
+      /^hyperpolicy: training ended at step \d+: \.\/mine\.mjs advance, .*: expected an end within 3 s/,
     );
   },
   60_000,

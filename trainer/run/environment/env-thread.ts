@@ -12,7 +12,7 @@ import '../../../src/onnx/no-telemetry.ts';
 import { failureError } from '../../machine/thread-failure.ts';
 import { workerFile } from '../../machine/worker-file.ts';
 import type { OpenOptions } from './environment.ts';
-import { graceMs, HangError } from './hang.ts';
+import { disposalMs, graceMs, HangError } from './hang.ts';
 import { Orders } from './orders.ts';
 import {
   controlByteCount,
@@ -43,7 +43,7 @@ export type EnvThread = {
   cut(isCut: boolean): void;
   /** Cuts work in progress after an interrupt, and waits for user code. No step follows. @returns the hang, if it hung */
   settle(): Promise<HangError | undefined>;
-  /** Disposes the environments, for `graceMs` at most, and ends the thread. */
+  /** Disposes the environments, for `disposalMs` at most, and ends the thread. */
   end(): Promise<void>;
 };
 
@@ -77,7 +77,7 @@ class UserThread implements EnvThread {
     worker.on('exit', (code) => this.#close(crash(place, `one that ended with code ${code}`)));
     this.#stopWatching = watchAfter(signal, (abortedAt) => {
       const busyMs = performance.now() - Math.max(abortedAt, this.#orders.givenAt);
-      if (this.#isBusy() && this.#ended === undefined && busyMs > graceMs) this.#hang('the interrupt');
+      if (this.#isBusy() && this.#ended === undefined && busyMs > graceMs) this.#hang(graceMs, 'the interrupt');
     });
   }
 
@@ -131,8 +131,8 @@ class UserThread implements EnvThread {
         return true;
       },
     );
-    const late = sleep(graceMs, false, { signal: waits.signal }).catch(() => false);
-    if (!(await Promise.race([inTime, late]))) this.#tell(this.#hang('the end of the run').message);
+    const late = sleep(disposalMs, false, { signal: waits.signal }).catch(() => false);
+    if (!(await Promise.race([inTime, late]))) this.#tell(this.#hang(disposalMs, 'the end of the run').message);
     waits.abort();
   }
 
@@ -165,9 +165,9 @@ class UserThread implements EnvThread {
   }
 
   /** Gives the thread up. */
-  #hang(after: string): HangError {
+  #hang(limitMs: number, after: string): HangError {
     const at = readTrail(trailOf(this.#memory));
-    const error = new HangError(at === undefined ? this.#place : `${this.#place} ${at}`, after);
+    const error = new HangError(at === undefined ? this.#place : `${this.#place} ${at}`, limitMs, after);
     this.#close(error);
     void this.#worker.terminate();
     return error;
