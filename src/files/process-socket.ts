@@ -34,7 +34,8 @@ export async function openSocket(path: string, answer: () => string): Promise<Se
   server.unref();
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen(path, resolve);
+    // Every user may ask, who can enter the folder.
+    server.listen({ path, writableAll: true }, resolve);
   });
   return server;
 }

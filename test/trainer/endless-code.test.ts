@@ -83,6 +83,23 @@ test.concurrent('at the top of the file: an interrupt ends it before anything is
   expect(await readdir(scratch)).not.toContain('top');
 }, 240_000);
 
+test.concurrent('after an interrupt a disposal has its whole time, too: a machine comes to rest', async () => {
+  const wait = (ms: number) => `Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ${ms});`;
+  const env = await writeLine(scratch, 'slow', {
+    before: `console.error('from here on'); ${wait(20)}`,
+    // Two instances: 3.6 s.
+    disposal: `${wait(1800)} console.error('at rest');`,
+  });
+  const args = ['train', 'td3', '--env', env, '--run', 'slow', '--publish', 'none', ...algorithms.td3.split(' ')];
+  const running = startCommand(args, scratch);
+  await running.until(/from here on/);
+  running.process.kill('SIGTERM');
+  const { code, stderr } = await running.finished;
+  expect(code, stderr).toBe(0);
+  expect(stderr).toContain('at rest');
+  expect(stderr).not.toContain('its thread was ended');
+}, 240_000);
+
 test.concurrent('a second interrupt ends it at once', async () => {
   const env = await writeLine(scratch, 'twice', { before: "console.error('from here on'); for (;;);" });
   const running = startCommand(

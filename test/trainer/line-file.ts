@@ -8,6 +8,7 @@ export type Fault = {
   readonly before?: string;
   readonly reward?: string;
   readonly observed?: string;
+  readonly disposal?: string;
 };
 
 /**
@@ -17,7 +18,7 @@ export type Fault = {
 export async function writeLine(
   folder: string,
   name: string,
-  { top = '', before = '', reward = '', observed = '' }: Fault,
+  { top = '', before = '', reward = '', observed = '', disposal = '' }: Fault,
 ): Promise<string> {
   const text = `
 let count = 0;
@@ -46,6 +47,7 @@ export default () => ({
   observe(observation) { observation[0] = ${observed === '' ? 'this.x' : observed}; },
   capture() { return { x: Float64Array.of(this.x, this.goal) }; },
   reinstate({ x }) { [this.x, this.goal] = x; },
+  dispose() { ${disposal} },
 });
 `;
   await writeFile(join(folder, `${name}.mjs`), text);

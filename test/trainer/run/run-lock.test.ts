@@ -1,11 +1,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { lockDirectory } from '../../../trainer/run/run-lock.ts';
+import { testWith } from '../../requirements.ts';
 
 let directory: string;
 beforeEach(async () => {
@@ -41,6 +42,29 @@ test('another process is refused and named, also one that is stopped', async () 
   child.kill('SIGSTOP');
   await expect(lockDirectory(directory)).rejects.toMatchObject(refusal('another process'));
   await kill(child);
+});
+
+const otherUser = 65_534;
+const asRoot = testWith(process.getuid?.() === 0, 'root, who may become another user', 'Run the tests as root');
+
+/** Takes the lock and gives it back. */
+async function lockAs(user: number): Promise<void> {
+  process.seteuid!(user);
+  try {
+    const release = await lockDirectory(directory);
+    release();
+  } finally {
+    process.seteuid!(0);
+  }
+}
+
+asRoot('another user can ask, and takes what a killed process left', async () => {
+  await chmod(directory, 0o777);
+  const child = await holder();
+  await expect(lockAs(otherUser)).rejects.toMatchObject(refusal(`process ${child.pid}`));
+  await kill(child);
+  await lockAs(otherUser);
+  expect(await readdir(directory)).toEqual([]);
 });
 
 test('a process that was killed does not count', async () => {

@@ -116,8 +116,9 @@ class UserThread implements EnvThread {
   }
 
   async end(): Promise<void> {
-    if (this.#ended === undefined) await this.#disposeEnvironments();
+    // The disposal has a time of its own.
     this.#stopWatching();
+    if (this.#ended === undefined) await this.#disposeEnvironments();
     this.#port.close();
     await terminate(this.#worker);
   }
