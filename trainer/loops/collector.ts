@@ -166,7 +166,8 @@ class StepCollector implements Collector {
         place: () => `step ${length} of an episode`,
       });
     for (let row = 0; row < this.environmentCount; row++) {
-      if (this.#isOver(row)) check(this.#finalObservations[row]!, batch.lengths[row]!);
+      // Of a step that diverged nothing is kept.
+      if (this.#isOver(row) && batch.diverged[row] === 0) check(this.#finalObservations[row]!, batch.lengths[row]!);
       check(this.#nextObservations[row]!, running.lengths[row]!);
     }
   }

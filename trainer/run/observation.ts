@@ -27,19 +27,19 @@ export function checkObservation(values: Float32Array, { environment, spec, plac
   });
 }
 
-/** @throws HyperpolicyError invalid_argument: a value that would make the losses infinite */
+/** @throws HyperpolicyError invalid_argument: a value that would make the losses infinite; what a step that diverged led to is not kept */
 export function checkObservations(
-  { observations, nextObservations, environmentCount }: Rollout,
+  { observations, nextObservations, diverged, environmentCount }: Rollout,
   { environment, spec }: Omit<Observed, 'place'>,
 ): void {
   const size = spec.names.length;
-  for (const [values, word] of [
-    [observations, 'before'],
-    [nextObservations, 'after'],
-  ] as const) {
-    for (let i = 0; i < values.length / size; i++) {
-      const place = () => `${word} step ${Math.floor(i / environmentCount) + 1}, row ${i % environmentCount}`;
-      checkObservation(values.subarray(i * size, (i + 1) * size), { environment, spec, place });
-    }
+  for (let i = 0; i < diverged.length; i++) {
+    const check = (all: Float32Array, word: string) =>
+      checkObservation(all.subarray(i * size, (i + 1) * size), {
+        ...{ environment, spec },
+        place: () => `${word} step ${Math.floor(i / environmentCount) + 1}, row ${i % environmentCount}`,
+      });
+    check(observations, 'before');
+    if (diverged[i] === 0) check(nextObservations, 'after');
   }
 }

@@ -89,6 +89,13 @@ describe('createCollector', () => {
     expect(stored[2]!.observation).not.toEqual(stored[1]!.nextObservation);
   });
 
+  test('a step in which the simulator diverged may have led to an observation that no loss can hold', async () => {
+    const observation = new Float64Array(17).fill(1e20);
+    const finished = await run({ truncated: true, diverged: true, reward: 0, observation }, 4);
+    expect(finished[2]).toMatchObject({ episodeLength: 3, diverged: true });
+    expect(stored).toHaveLength(3);
+  });
+
   test('warm-up actions fill the bounds, or are normal where there are none', async () => {
     const unbounded: Env = {
       ...env,
