@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { Command } from 'commander';
 import type { Run } from '../../trainer/report/runs.ts';
 import { checkWritableFile } from './checks.ts';
-import { commandLine, ownCommand } from './command-line.ts';
+import { resumeCommand } from './command-line.ts';
 import { printJson } from './options.ts';
 
 export function createCommand(name: string): Command {
@@ -26,10 +26,8 @@ async function report(paths: string[], { out }: { out: string }): Promise<void> 
   const tell = (line: string) => process.stderr.write(`${line}\n`);
   const runs = await readRuns(paths, tell);
   const note = (run: string) => process.stderr.isTTY && tell(`an episode of ${run}`);
-  const publishCommand = ({ config, directory }: Run) => {
-    const words = ['train', String(config.algorithm.name), '--run', directory, '--resume', '--publish', 'best'];
-    return commandLine([...ownCommand(process.env), ...words]);
-  };
+  const publishCommand = ({ config, directory }: Run) =>
+    resumeCommand(String(config.algorithm.name), directory, ['--publish', 'best']);
   writeFileSync(out, await reportPage(runs, { note, tell, publishCommand }));
   printJson({ page: out, runs: runs.length });
 }

@@ -6,7 +6,7 @@ import { Command } from 'commander';
 import type { Algorithm } from '../../trainer/run/algorithm.ts';
 import type { RunConfig } from '../../trainer/run/config.ts';
 import type { TrainResult } from '../../trainer/train.ts';
-import { commandLine, ownCommand } from './command-line.ts';
+import { resumeCommand } from './command-line.ts';
 import { untilInterrupted } from './interrupts.ts';
 import { printJson } from './options.ts';
 import { addTrainOptions, givenOf, type TrainOptions } from './train-flags.ts';
@@ -54,7 +54,7 @@ async function train(algorithm: Algorithm, options: TrainOptions, command: Comma
     return;
   }
   const runner = await import('../../trainer/train.ts');
-  const resume = commandLine([...ownCommand(process.env), 'train', algorithm.name, '--run', runDirectory, '--resume']);
+  const resume = resumeCommand(algorithm.name, runDirectory);
   const { singleUnit } = await import('../../trainer/run/progress.ts');
   const unit = singleUnit(algorithm.stepUnit);
   const result = await runTraining({ runDirectory, resume, unit }, (signal) =>

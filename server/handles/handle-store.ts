@@ -10,6 +10,7 @@
 import { deserialize, serialize } from 'node:v8';
 import { resourceExhausted } from '../../src/contract/errors.ts';
 import { LruMap } from '../../src/contract/lru-map.ts';
+import { isFullDisk } from '../../src/files/folders.ts';
 import type { Spool } from '../../src/files/spool.ts';
 import type { HandleContext } from './handle-context.ts';
 import { isOfOtherServer, newHandle, serverMark } from './handle-name.ts';
@@ -261,8 +262,7 @@ const noRoom = (countMax: number, bytesMax: number) =>
 
 /** A full disk is RESOURCE_EXHAUSTED, since the client can wait; anything else is a fault. */
 function asWriteError(cause: unknown): unknown {
-  const { code } = cause as NodeJS.ErrnoException;
-  if (code !== 'ENOSPC' && code !== 'EDQUOT') return cause;
+  if (!isFullDisk(cause)) return cause;
   return resourceExhausted({
     where: 'context handles',
     expected: 'room on the disk of the spool',

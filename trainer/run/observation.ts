@@ -6,7 +6,7 @@
 import { invalidArgument } from '../../src/contract/errors.ts';
 import type { TensorSpec } from '../../src/contract/tensor-spec.ts';
 import type { Rollout } from '../rollout/collect.ts';
-import { rewardMax as valueMax } from './reward.ts';
+import { rolloutPlace, valueMax } from './reward.ts';
 
 type Observed = {
   readonly environment: string;
@@ -37,7 +37,7 @@ export function checkObservations(
     const check = (all: Float32Array, word: string) =>
       checkObservation(all.subarray(i * size, (i + 1) * size), {
         ...{ environment, spec },
-        place: () => `${word} step ${Math.floor(i / environmentCount) + 1}, row ${i % environmentCount}`,
+        place: () => `${word} ${rolloutPlace(i, environmentCount)}`,
       });
     check(observations, 'before');
     if (diverged[i] === 0) check(nextObservations, 'after');

@@ -3,18 +3,18 @@
 import { invalidArgument } from '../../src/contract/errors.ts';
 import type { Rollout } from '../rollout/collect.ts';
 
-/** Losses are squares of returns and optimisers square their gradients once more, all in float32, which ends near 3e38. */
-export const rewardMax = 1e15;
+/** Most of a reward or an observation: losses are squares and optimisers square their gradients once more, all in float32, which ends near 3e38. */
+export const valueMax = 1e15;
 
 /**
  * @param place of the reward, e.g. `step 12 of an episode`
  * @throws HyperpolicyError invalid_argument: a reward that would make the losses infinite
  */
 export function checkReward(environment: string, reward: number, place: () => string): void {
-  if (Math.abs(reward) <= rewardMax) return;
+  if (Math.abs(reward) <= valueMax) return;
   throw invalidArgument({
     where: `${environment}, ${place()}`,
-    expected: `a reward between -${rewardMax} and ${rewardMax}, as the loss is its square in float32`,
+    expected: `a reward between -${valueMax} and ${valueMax}, as the loss is its square in float32`,
     actual: String(reward),
     remedy: 'Bound the rewards of the environment',
   });
@@ -24,6 +24,10 @@ export function checkReward(environment: string, reward: number, place: () => st
 export function checkRewards({ rewards, diverged, environmentCount }: Rollout, environment: string): void {
   rewards.forEach((reward, i) => {
     if (diverged[i] === 1) return;
-    checkReward(environment, reward, () => `step ${Math.floor(i / environmentCount) + 1}, row ${i % environmentCount}`);
+    checkReward(environment, reward, () => rolloutPlace(i, environmentCount));
   });
 }
+
+/** @param i of a transition in a rollout */
+export const rolloutPlace = (i: number, environmentCount: number): string =>
+  `step ${Math.floor(i / environmentCount) + 1}, row ${i % environmentCount}`;
