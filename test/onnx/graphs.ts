@@ -31,6 +31,15 @@ export function product(size: number): Uint8Array {
   return encode(g.finish('product', [{ name: 'y', value: add(g, matMul(g, x, w), row) }]));
 }
 
+/** y [1] of x [size, size]: a product that threads share, then a long row of operators that only one of them can take. */
+export function sharedThenAlone(size: number, aloneCount: number): Uint8Array {
+  const g = createBuilder();
+  const x = g.input('x', 'float32', [size, size]);
+  let y = g.emit('ReduceMean', [matMul(g, x, x)], { dtype: 'float32', shape: [] }, { keepdims: { int: 0 } });
+  for (let i = 0; i < aloneCount; i++) y = unary(g, 'Tanh', y);
+  return modelOf(g, 'sharedThenAlone', { y });
+}
+
 /** Two outputs of different types: the index of the largest value of each row, and the row sums twice over. */
 export function mixed(): Uint8Array {
   const g = createBuilder();

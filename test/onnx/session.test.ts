@@ -3,7 +3,7 @@
 import { describe, expect, test } from 'vitest';
 import { deviceNames, isInstalled } from '../../src/onnx/providers.ts';
 import { floatTensor, openSession } from '../../src/onnx/session.ts';
-import { exponential, product, smallAndLarge } from './graphs.ts';
+import { exponential, product, sharedThenAlone, smallAndLarge } from './graphs.ts';
 
 const one = { threadCount: 1 } as const;
 
@@ -52,6 +52,20 @@ describe('a run', () => {
     expect(given).toBe(more);
     expect(fresh!.data[0]).toBe(2);
     expect(() => session.run({}, { mean, more })).toThrow(/x/);
+    session.dispose();
+  });
+
+  test('its second thread sleeps while an operator has work for one only', () => {
+    const size = 256;
+    const session = openSession(sharedThenAlone(size, 5000), { threadCount: 2, spinning: true });
+    const x = floatTensor(new Float32Array(size * size).fill(0.01), [size, size]);
+    const y = floatTensor(new Float32Array(1), []);
+    session.run({ x }, { y });
+    const [begin, before] = [performance.now(), process.cpuUsage()];
+    for (let i = 0; i < 50; i++) session.run({ x }, { y });
+    const { user, system } = process.cpuUsage(before);
+    // A thread that spins to the end of a run takes a second core: 2. A busy machine makes it less.
+    expect((user + system) / 1000 / (performance.now() - begin)).toBeLessThan(1.5);
     session.dispose();
   });
 

@@ -18,7 +18,7 @@ import type { BoundInput, Computation, ComputationDefinition, Engine, TakenDevic
 import { itemsOnThreads } from './item-threads.ts';
 
 export type TracedEngineOptions = {
-  /** Most threads inside one operator. They spin between operators, so give no more than there are free cores. */
+  /** Most threads inside one operator. They spin for a moment between operators, so give no more than there are free cores. */
   readonly threadCount: number;
   /** Device of the computations; `cpu` unless given. Inputs and outputs stay in host memory. */
   readonly device?: DeviceName | undefined;
