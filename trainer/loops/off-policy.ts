@@ -14,7 +14,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { createRandom, type Random } from '../../src/contract/random.ts';
 import { takeUpdate } from '../off-policy/finite-loss.ts';
-import type { OffPolicyLearner } from '../off-policy/learner.ts';
+import type { LearnMetrics, OffPolicyLearner } from '../off-policy/learner.ts';
 import { networkSizes } from '../off-policy/networks.ts';
 import { type Batch, createBatch } from '../replay/batch.ts';
 import { createReplayBuffer, type ReplayBuffer, type ReplayState } from '../replay/replay-buffer.ts';
@@ -112,6 +112,8 @@ type Loop = {
   readonly record: (metrics: Readonly<Record<string, number>>) => void;
   readonly updates: DueUpdates;
   step: number;
+  /** Whether it was told that the critics diverge. */
+  isDiverging: boolean;
   /** What the newest checkpoint has: a step may end with some of its updates, and an evaluation of it after it. */
   saved: Extent;
 };
@@ -149,6 +151,7 @@ async function createLoop(options: RunOptions, files: MetricFiles, resumed: Resu
       now,
     }),
     step: resumed?.step ?? 0,
+    isDiverging: false,
     saved: { updateCount: resumed?.state.updateCount ?? 0, evaluationCount: evaluations.list.length },
   };
   return loop;
@@ -271,8 +274,27 @@ function learn(loop: Loop): void {
   const metrics = options.learner.learn(batch, random.learning);
   const lost = Object.entries(metrics ?? {}).find(([, value]) => !Number.isFinite(value));
   if (lost !== undefined) throw new Error(`${lost[0]}: expected a finite metric, got ${lost[1]}`);
-  if (metrics !== null) loop.record(updatesPerRun === 1 ? metrics : { ...metrics, updatesPerRun });
+  if (metrics === null) return;
+  loop.record(updatesPerRun === 1 ? metrics : { ...metrics, updatesPerRun });
+  warnOfDivergence(loop, metrics);
 }
+
+/** Twice what rewards allow: before that, critics may be optimistic for a while. */
+const divergedFactor = 2;
+
+/** Once in a run. While no step has had a reward, nothing says how large a value can be. */
+function warnOfDivergence(loop: Loop, { targetMean = 0 }: LearnMetrics): void {
+  const { step, replay, options } = loop;
+  const largest = options.learner.largestValue(replay.largestReward);
+  if (loop.isDiverging || replay.largestReward === 0 || Math.abs(targetMean) <= divergedFactor * largest) return;
+  loop.isDiverging = true;
+  options.log?.warn(
+    { step, targetMean: rounded(targetMean), largest: rounded(largest) },
+    'the critics diverge: their mean target is more than twice what the largest reward so far adds up to, earned in every step. Lower learning rates may help (--critic-lr, --actor-lr)',
+  );
+}
+
+const rounded = (value: number): number => Number(value.toPrecision(3));
 
 async function finishStep(loop: Loop): Promise<void> {
   const { collector, evaluations, options } = loop;

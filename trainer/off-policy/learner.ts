@@ -37,6 +37,12 @@ export type OffPolicyLearner = {
    *   update or as one of several, or a gradient that the optimiser cannot take; what the learner has is lost
    */
   learn(batch: Batch, random: Random): LearnMetrics | null;
+  /**
+   * The largest |value| that steps of such rewards can have, in the unit of the metric `targetMean`: a critic whose values are beyond it
+   * has diverged.
+   * @param reward largest |reward| of a step
+   */
+  largestValue(reward: number): number;
   /** Parameters, optimiser moments and counters. Not while batches wait. */
   save(): SavedState;
   /** @throws HyperpolicyError invalid_argument: a state of other networks; nothing is changed then */

@@ -42,6 +42,8 @@ export type ReplayState = {
 export type ReplayBuffer = {
   /** Transitions held, at most the capacity. */
   readonly count: number;
+  /** Largest |reward| that was added or restored. */
+  readonly largestReward: number;
   /** Bytes of all rows when the buffer is full. */
   readonly byteCountMax: number;
   /**
@@ -81,15 +83,23 @@ export function createReplayBuffer(sizes: ReplaySizes): ReplayBuffer {
   const rows = reserve(capacity, layout.rowSize);
   let count = 0;
   let next = 0;
+  let largestReward = 0;
+  const noteReward = (row: number) => {
+    largestReward = Math.max(largestReward, Math.abs(rows[row * layout.rowSize + layout.rewardAt]!));
+  };
 
   return {
     get count() {
       return count;
     },
+    get largestReward() {
+      return largestReward;
+    },
     byteCountMax: rows.byteLength,
     add(transition) {
       checkTransition(transition, layout);
       writeRow(rows, next * layout.rowSize, layout, transition);
+      noteReward(next);
       next = next + 1 === capacity ? 0 : next + 1;
       if (count < capacity) count += 1;
     },
@@ -108,6 +118,7 @@ export function createReplayBuffer(sizes: ReplaySizes): ReplayBuffer {
     clear() {
       count = 0;
       next = 0;
+      largestReward = 0;
     },
     save() {
       return {
@@ -120,6 +131,8 @@ export function createReplayBuffer(sizes: ReplaySizes): ReplayBuffer {
       rows.set(saved.arrays.rows);
       count = saved.state.count;
       next = saved.state.next;
+      largestReward = 0;
+      for (let row = 0; row < count; row++) noteReward(row);
     },
   };
 }

@@ -31,6 +31,7 @@ export function createTinyLearner(observationSize: number, actionSize: number): 
       updateCount += 1;
       return updateCount % 50 === 0 ? { weight: weights[0]! } : null;
     },
+    largestValue: () => Infinity,
     save: () => ({ arrays: { weights }, state: { updateCount } }),
     restore({ arrays, state }) {
       weights.set(arrays.weights!);

@@ -44,6 +44,19 @@ describe('replay buffer', () => {
     expect(new Set(sampled(buffer, 200))).toEqual(new Set([8, 9, 10, 11, 12]));
   });
 
+  test('knows the largest reward, whatever its sign, also of what it restored', () => {
+    const buffer = createReplayBuffer(sizes);
+    expect(buffer.largestReward).toBe(0);
+    for (const reward of [2, -70, 30]) buffer.add({ ...transition(1), reward });
+    expect(buffer.largestReward).toBe(70);
+    const other = createReplayBuffer(sizes);
+    other.add({ ...transition(1), reward: 1000 });
+    other.restore(buffer.save());
+    expect(other.largestReward).toBe(70);
+    buffer.clear();
+    expect(buffer.largestReward).toBe(0);
+  });
+
   test('samples uniformly with replacement', () => {
     const buffer = createReplayBuffer(sizes);
     for (let i = 1; i <= 5; i++) buffer.add(transition(i));

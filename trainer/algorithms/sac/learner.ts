@@ -67,6 +67,11 @@ export function createSacLearner(options: LearnerOptions<SacConfig>): SacLearner
       random.fillNormal(acting.noise);
       acting.act(observation, context, out);
     },
+    // The entropy of each step is a part of the value, too.
+    largestValue(reward) {
+      const { alpha, entropy } = metricsOf(memory, temperature);
+      return (config.rewardScale * reward + alpha * Math.abs(entropy)) / (1 - config.gamma);
+    },
     portablePolicy: acting.portablePolicy,
     ...learning,
     ...publishable(networks, trainables, { ...config, policy: actorConfig(config) }),

@@ -79,6 +79,7 @@ export function createTd3Learner(options: LearnerOptions<Td3Config>): Td3Learner
       for (let i = 0; i < out.length; i++) out[i]! += config.explorationNoise * half[i]! * exploration[i]!;
       clipToBounds(out, networks.scaling);
     },
+    largestValue: (reward) => reward / (1 - config.gamma),
     portablePolicy: acting.portablePolicy,
     ...learning,
     ...publishable(networks, trainables, { policy: actorConfig(config), critic: config.critic, rewardScale: 1 }),
