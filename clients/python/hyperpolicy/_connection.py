@@ -77,13 +77,24 @@ class Link:
 
     def __init__(self, channel: Any) -> None:
         self.channel = channel
-        self.unary = {name: channel.unary_unary(f"/{messages.SERVICE}/{name}") for name in _UNARY_METHODS}
+        self.unary = {
+            name: channel.unary_unary(f"/{messages.SERVICE}/{name}", response_deserializer=self._note)
+            for name in _UNARY_METHODS
+        }
         self.health = channel.unary_unary(_HEALTH_PATH)
+        # Whether a call was answered since that was last looked at.
+        self.heard = False
         self.lost: str | None = None
 
-    def act_stream(self, read: Callable[[bytes], bytes] | None = None) -> Any:
+    def act_stream(self, read: Callable[[bytes], bytes] = lambda data: data) -> Any:
         """What opens a call of ActStream. The library calls `read` for each answer."""
-        return self.channel.stream_stream(f"/{messages.SERVICE}/ActStream", response_deserializer=read)
+        return self.channel.stream_stream(
+            f"/{messages.SERVICE}/ActStream", response_deserializer=lambda data: read(self._note(data))
+        )
+
+    def _note(self, data: bytes) -> bytes:
+        self.heard = True
+        return data
 
 
 class Connection(ABC):
@@ -242,6 +253,11 @@ class Watched:
 
     def look(self, keepalive_ms: float, silence_ms_max: float) -> bool:
         """Whether the silence is too long. Pings where that is due."""
+        if self.link.heard:
+            # It may be silent before it answers the first ping.
+            self.link.heard = False
+            self._silent_ms = 0
+            self._answered = True
         self._silent_ms += LOOK_MS
         self._unasked_ms += LOOK_MS
         if not self._is_asked and self._unasked_ms >= keepalive_ms:
@@ -254,6 +270,7 @@ class Watched:
         self._is_asked = False
         self._silent_ms = 0
         self._answered = code is not grpc.StatusCode.UNAVAILABLE
+        self.link.heard = False
 
 
 def void(_: object) -> None:

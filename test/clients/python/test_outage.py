@@ -49,6 +49,30 @@ def test_a_frozen_server_is_noticed_and_taken_again_when_it_goes_on(servers: Ser
         assert stream.version == 1
 
 
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_server_that_freezes_after_its_first_answer_is_noticed(servers: Servers, is_async: bool) -> None:
+    # At once: before it was asked for its health.
+    server = servers.start()
+    asked: Any = {"observation": OBSERVATION, "timeout_ms": NEVER_MS}
+
+    async def run_async() -> None:
+        async with hyperpolicy.AsyncPolicyClient(server.address) as client:
+            stream = client.act_stream(model="m")
+            await stream.act(**asked)
+            server.process.send_signal(signal.SIGSTOP)
+            await stream.act(**asked)
+
+    def run() -> None:
+        with PolicyClient(server.address) as client:
+            stream = client.act_stream(model="m")
+            stream.act(**asked)
+            server.process.send_signal(signal.SIGSTOP)
+            stream.act(**asked)
+
+    with pytest.raises(HyperpolicyError, match="no sign of life for 800 ms"):
+        asyncio.run(run_async()) if is_async else run()
+
+
 def test_a_server_that_restarts_has_its_stream_back(servers: Servers) -> None:
     server = servers.start()
     events: list[ActStreamEvent] = []
