@@ -115,7 +115,10 @@ export const withSecurityOptions = (command: Command): Command =>
     .option('--tls-certificate <file>', "the client's certificate (PEM), if the server asks for one; needs --tls-key")
     .option('--tls-key <file>', 'key (PEM) of --tls-certificate')
     .option('--tls-server-name <name>', "name in the server's certificate, if it differs from the address")
-    .option('--http-proxy', 'connect through the proxy in https_proxy or http_proxy, except to this machine');
+    .option(
+      '--http-proxy',
+      'connect through the proxy in https_proxy or http_proxy, except to localhost, loopback addresses and hosts in no_proxy',
+    );
 
 /** `--server`, `--timeout-ms` and those of security. */
 export const withServerOptions = (command: Command): Command =>

@@ -110,7 +110,7 @@ function optionsOf(settings: ChannelSettings): grpc.ClientOptions {
   };
 }
 
-/** Whether an address is of this machine itself. @param address `host:port` */
+/** Whether an address is one of loopback. @param address `host:port` */
 function isLoopback(address: string): boolean {
   // Addresses have many spellings; a URL has one of each.
   const { hostname } = new URL(`http://${address}`);

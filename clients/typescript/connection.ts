@@ -26,7 +26,10 @@ export type ConnectionOptions = {
   readonly connectTimeoutMs?: number;
   /** Longest pause between two tries to connect, give or take a fifth. Milliseconds, 250 unless given. */
   readonly reconnectMsMax?: number;
-  /** Go through the proxy that https_proxy or http_proxy names, but not to this machine itself. False unless given. */
+  /**
+   * Go through the proxy that https_proxy or http_proxy names, but not to localhost or a loopback address, nor to hosts of no_proxy: a
+   * machine's own name counts only there, as for curl. False unless given.
+   */
   readonly httpProxy?: boolean;
 };
 

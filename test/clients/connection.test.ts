@@ -198,6 +198,12 @@ describe('a proxy in the environment', () => {
     // A host that is nowhere: who looks for it tells which way it took.
     const list = ['models', 'list', '--server', 'robot.invalid:50051', '--timeout-ms', '3000'];
     expect((await run(list, environment)).stderr).toMatch(/robot\.invalid/);
-    expect((await run([...list, '--http-proxy'], environment)).stderr).toMatch(/127\.0\.0\.1:9|proxy/);
+    const proxied = [...list, '--http-proxy'];
+    expect((await run(proxied, environment)).stderr).toMatch(/127\.0\.0\.1:9|proxy/);
+    const direct = { ...environment, no_proxy: 'elsewhere.example,robot.invalid' };
+    expect((await run(proxied, direct)).stderr).toMatch(/Name resolution failed for target dns:robot\.invalid/);
+    expect((await run(['models', 'list', '--help'])).stdout).toMatch(
+      /localhost,\s+loopback\s+addresses\s+and\s+hosts\s+in\s+no_proxy/,
+    );
   });
 });

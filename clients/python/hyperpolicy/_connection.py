@@ -300,7 +300,7 @@ def _channel_options(where: str, settings: Mapping[str, Any], address: str) -> l
 
 
 def _is_loopback(address: str) -> bool:
-    """Whether an address, `host:port`, is of this machine itself."""
+    """Whether an address, `host:port`, is one of loopback."""
     host = address.rpartition(":")[0].strip("[]").lower()
     if host == "localhost" or host.endswith(".localhost"):
         return True

@@ -175,7 +175,7 @@ def test_no_server_is_said(server: Server) -> None:
     assert caught.value.kind == "failed_precondition"
 
 
-def test_which_hosts_are_this_machine_itself() -> None:
+def test_which_hosts_are_loopback() -> None:
     own = ("127.1", "127.8.8.8", "0.0.0.0", "LOCALHOST", "a.localhost", "[::1]", "[::]", "[::ffff:7f00:1]")
     other = ("10.0.0.1", "1.127", "localhost.example", "127.0.0.1.example", "[fe80::1]", "[::ffff:a00:1]")
     assert [_is_loopback(f"{host}:1") for host in (*own, *other)] == [True] * len(own) + [False] * len(other)
@@ -195,6 +195,11 @@ def test_a_proxy_is_for_other_machines(server: Server, monkeypatch: pytest.Monke
         with PolicyClient(address, http_proxy=True, timeout_ms=30_000) as client:
             with pytest.raises(HyperpolicyError, match="got a refused connection"):
                 client.list_models()
+    monkeypatch.setenv("no_grpc_proxy", "elsewhere.example,robot.invalid")
+    with PolicyClient("robot.invalid:50051", http_proxy=True, timeout_ms=30_000) as client:
+        with pytest.raises(HyperpolicyError, match="robot.invalid") as caught:
+            client.list_models()
+    assert "refused" not in caught.value.actual
 
 
 def test_a_port_of_http_is_told_so() -> None:
