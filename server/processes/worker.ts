@@ -10,6 +10,7 @@ import { createCall } from '../call/rpc.ts';
 import { parseServerConfig } from '../config.ts';
 import { type KnownModels, type Loaded, Serving, type Started } from '../serving.ts';
 import { createLog } from '../telemetry/log.ts';
+import { createLateFaults } from '../transport/invocation.ts';
 import type { ToParent, ToProcess } from './messages.ts';
 import { createSpentQueue } from './rates.ts';
 
@@ -20,6 +21,8 @@ let tellLoaded: (loaded: Loaded) => void = () => {};
 const loaded = new Promise<Loaded>((resolve) => {
   tellLoaded = resolve;
 });
+/** For what this process prepares when another was asked. */
+const onLateError = loaded.then(({ deps }) => createLateFaults('Prepare', deps));
 let stopping: Promise<void> | undefined;
 let told: KnownModels | undefined;
 
@@ -65,7 +68,8 @@ const link = new Link<ToParent, ToProcess>({
       // The asking process may have found the version first.
       const ready = models.ready().find((other) => other.model === model)?.versions;
       if (!ready?.includes(selection.value as number)) await models.refresh({ model });
-      const { generatedCount = 0 } = await handlers.prepareHere(message, createCall(performance.now(), deadlineMs));
+      const call = createCall(performance.now(), deadlineMs, { onLateError: await onLateError });
+      const { generatedCount = 0 } = await handlers.prepareHere(message, call);
       return generatedCount;
     },
     async spent(spent) {

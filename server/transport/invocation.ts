@@ -239,7 +239,7 @@ export function createDescribe(method: string, { log, metrics }: Pick<MethodDeps
 }
 
 /** Logs faults of work whose answer was due before, so that no status tells of them. */
-function createLateFaults(method: string, { log }: Pick<MethodDeps, 'log'>) {
+export function createLateFaults(method: string, { log }: Pick<MethodDeps, 'log'>) {
   const noteOf = createFaultNotes(log, 'run failed after its answer was due');
   return (error: unknown, call: Call): void => {
     if (error instanceof HyperpolicyError && !error.isFault) return;

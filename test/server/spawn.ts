@@ -18,6 +18,7 @@ export type Line = {
   readonly metricsPort?: number;
   readonly adminPort?: number;
   readonly httpPort?: number;
+  readonly method?: string;
   /** Of several: 0 is the parent. */
   readonly process?: number;
 };

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { createAdminClient } from '../../../clients/typescript/admin.ts';
 import { createPolicyClient, type PolicyClient } from '../../../clients/typescript/client.ts';
+import { changeGraph, withSlowRuns } from '../../endless-graph.ts';
 import { publishRandomPackage } from '../../random-package.ts';
 import { plain, spoolFiles, temporaryStore } from '../fixtures.ts';
 import { acceptSettings, connectRaw, frameTypes } from '../raw-http2.ts';
@@ -214,6 +215,41 @@ describe('two processes on one port', () => {
     expect((await cached())[hits]).toBe(before + 4);
     expect(await clients[1]!.prepare({ model: 'hyper', context, pinning: 'pin' })).toMatchObject({ generatedCount: 0 });
     expect(await clients[2]!.prepare({ model: 'hyper', context, pinning: 'unpin' })).toMatchObject({ count: 1 });
+  });
+
+  test('log what fails for each other after its answer was due', async () => {
+    const store = await temporaryStore([hyper]);
+    await changeGraph(join(store, 'hyper', '1'), 'policy.primary.onnx', (model) => withSlowRuns(model, 'context'));
+    // Of a Prepare's time half is margin: a run that begins within it is late, and still begins.
+    const server = await spawnTwo(store, ['--deadline-margin-ms', '30000', '--log-requests', '1']);
+    const [idle, busy] = await connect(server.address, 2);
+    const late = () => server.lines.find(({ msg }) => msg === 'run failed after its answer was due');
+    const of = (method: string) => server.lines.find((line) => line.msg === 'request' && line.method === method)!;
+    let tookMs = 1000;
+    for (let i = 0; late() === undefined && i < 50; i++) {
+      const startMs = performance.now();
+      // About half a second on the only thread of a process.
+      const slow = busy!.act({ model: 'hyper', observation, context: [100, i] });
+      // Answered after that run has begun.
+      await busy!.getModel({ model: 'hyper' });
+      const tooLarge = { model: 'hyper', context: [1e12, i] };
+      await expect(idle!.prepare(tooLarge, { timeoutMs: tookMs * 1.5 })).rejects.toMatchObject({
+        kind: 'resource_exhausted',
+      });
+      await slow;
+      tookMs = performance.now() - startMs;
+      // Behind the one that was late.
+      await busy!.act({ model: 'hyper', observation, context: [0.1, i] });
+    }
+    expect(late()).toMatchObject({
+      level: 50,
+      process: of('Act').process,
+      reason: 'policy.primary.onnx: expected memory of the cpu device for a run of this graph',
+      method: 'Prepare',
+      model: 'hyper',
+      version: 1,
+    });
+    expect(of('Prepare').process).not.toBe(of('Act').process);
   });
 
   test('count the rate of a token together, and give the whole of it to who uses one of them', async () => {
