@@ -6,8 +6,9 @@
 #                        [--deadline SECONDS] [--cpu-curve train|none|FILE]
 #
 #     --device     cuda unless given. webgpu needs a Vulkan loader and driver, and has no training
-#     --only       some of serving,latencies,training,memory,webgpu. The last one serves every kind on webgpu too, beside cuda, where a
-#                  Vulkan driver is found, and else says what is missing
+#     --only       some of serving,latencies,training,memory,placement,webgpu. Placement tells which operators ran on the device, and which
+#                  on the CPU. The last one serves every kind on webgpu too, beside cuda, where a Vulkan driver is found, and else says
+#                  what is missing
 #     --json       a file that gets the lines too
 #     --quick      small networks and few rounds: whether everything works; its figures mean nothing
 #     --deadline   480 unless given: what runs then is killed, and what is left is skipped, each with a line; the last line comes all the same
@@ -152,6 +153,16 @@ add_libraries() {
   if [ -n "$1" ]; then export LD_LIBRARY_PATH="$1${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"; fi
 }
 
+# The path of a library that is loaded by name; nothing where there is none.
+find_library() {
+  local folder folders
+  IFS=: read -ra folders <<<"${LD_LIBRARY_PATH:-}"
+  for folder in "${folders[@]}"; do
+    if [ -n "$folder" ] && [ -e "$folder/$1" ]; then echo "$folder/$1" && return; fi
+  done
+  ldconfig -p 2>/dev/null | sed -n "s/^[[:space:]]*$1 .*x86-64.*=> //p" | head -1 || true
+}
+
 if [ -x "$root/.node/node" ]; then export PATH="$root/.node:$PATH"; fi
 if [ -f "$root/revision" ]; then CHECK_REVISION=$(cat "$root/revision") && export CHECK_REVISION; fi
 add_libraries "$(nvidia_libraries)"
@@ -164,9 +175,15 @@ fi
 driver=/usr/local/nvidia/share/vulkan/icd.d/nvidia_icd.json
 if [ -z "${VK_DRIVER_FILES:-}${VK_ICD_FILENAMES:-}" ] && [ -f "$driver" ]; then export VK_DRIVER_FILES="$driver"; fi
 if [ -f "$root/$provider" ]; then
-  missing=$(ldd "$root/$provider" | sed -n 's/^[[:space:]]*\(.*\) => not found$/\1/p' | paste -sd ' ' || true)
+  resolved=$(ldd "$root/$provider" || true)
+  missing=$(sed -n 's/^[[:space:]]*\(.*\) => not found$/\1/p' <<<"$resolved" | paste -sd ' ')
+  libraries=$(sed -n 's/^[[:space:]]*libcu.* => \(\/.*\) (0x.*$/\1/p' <<<"$resolved" | paste -sd ' ')
+  # The provider loads it by name in a graph's first run.
+  cudnn=$(find_library libcudnn.so.9)
+  if [ -z "$cudnn" ]; then missing="${missing:+$missing }libcudnn.so.9"; fi
+  export CHECK_LIBRARIES="${libraries:+$libraries }$cudnn"
   if [ -n "$missing" ]; then
-    echo "check.sh: the CUDA provider finds no $missing: --device cuda will fail" >&2
+    echo "check.sh: the CUDA provider finds no $missing: --device cuda will fail, or refuse graphs" >&2
     export CHECK_MISSING="$missing"
   fi
 fi

@@ -22,7 +22,7 @@ if [ "${1:-}" = --provider-only ]; then
   shift
 fi
 folder=$(realpath -m "${1:-node_modules/.cuda}")
-# What the provider links: CUDA 13 and cuDNN 9. The driver is the oldest that CUDA 13 runs on.
+# What the provider links, CUDA 13, and what it loads by name: cuDNN 9 and cuFFT. The driver is the oldest that CUDA 13 runs on.
 driver_min=580
 cuda_wheels=("nvidia-cublas==13.*" "nvidia-cuda-runtime==13.*" "nvidia-cufft==12.*" "nvidia-curand==10.*"
   "nvidia-cuda-nvrtc==13.*" "nvidia-nvjitlink==13.*" "nvidia-cudnn-cu13==9.*")

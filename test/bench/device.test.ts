@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { readArguments } from './device/check-arguments.ts';
 import { fusedRows } from './device/latencies.ts';
+import { opened, openingOf } from './device/opening.ts';
+import { placementOf } from './device/profiles.ts';
 import { createLogReader } from './device/server.ts';
 import { farthestTensor } from './device/tensors.ts';
 import { compareStarts, tellUpdates } from './device/training.ts';
@@ -81,6 +83,58 @@ test('of updates, an error and a difference are checks; what is no JSON is a not
     ['updates again, from the same state', { isRepeatEqual: false }],
     ['updates', { text: '{ of a driver' }],
   ]);
+});
+
+test('a device where a graph ran is open, however its process ends', () => {
+  const fact = '{"productError":6e-8}';
+  expect(openingOf([opened, fact], 'exit code 0', 2)).toEqual({ isOpen: true, seconds: 2, productError: 6e-8 });
+  expect(openingOf([opened, fact, 'driver shutting down'], 'SIGABRT', 2)).toEqual({
+    ...{ isOpen: true, seconds: 2, productError: 6e-8 },
+    how: 'driver shutting down; SIGABRT',
+  });
+  expect(openingOf(['no driver'], 'exit code 1', 2)).toEqual({
+    isOpen: false,
+    seconds: 2,
+    why: 'no driver; exit code 1',
+  });
+  expect(openingOf([], 'SIGINT', 150)).toMatchObject({ isOpen: false, why: 'SIGINT; no end within 150 s' });
+});
+
+test('what a device tells of itself is told on the cpu, too', async () => {
+  const said: string[] = [];
+  const onLine = (line: string) => said.push(line);
+  const script = join(process.cwd(), 'dist/test/bench/device/opens.js');
+  const how = await runToEnd(process.execPath, [script, 'cpu'], { limitMs: 60_000, onLine });
+  const { isOpen, productError, sumError } = openingOf(said, how, 1);
+  expect([how, isOpen, sumError]).toEqual(['exit code 0', true, 0]);
+  // TF32 would be 5e-4 off.
+  expect(productError).toBeLessThan(1e-6);
+});
+
+test('a profile tells what ran where; of one that was cut, what is there', () => {
+  const event = (op: string, provider: string, dur: number) =>
+    JSON.stringify({ cat: 'Node', dur, name: `${op}_1_kernel_time`, args: { op_name: op, provider } });
+  const [cuda, cpu] = ['CUDAExecutionProvider', 'CPUExecutionProvider'];
+  const lines = [
+    '{"cat":"Session","dur":9,"name":"model_run","args":{}}',
+    event('MatMul', cuda, 400),
+    event('MatMul', cuda, 2),
+    event('MatMul', cuda, 3),
+    event('MemcpyToHost', cuda, 10),
+    event('MemcpyToHost', cuda, 8),
+    event('Atanh', cpu, 1),
+    event('Loop', cuda, 5000),
+  ];
+  expect(placementOf(`[\n${lines.join(',\n')},\n{"cat" : "No`)).toEqual({
+    onDevice: 4,
+    onCpu: { Atanh: 1 },
+    copies: { MemcpyToHost: 2 },
+    longest: [
+      { op: 'MemcpyToHost', on: 'CUDA', count: 2, ms: expect.closeTo(0.018, 9), mostMs: 0.01 },
+      { op: 'MatMul', on: 'CUDA', count: 3, ms: expect.closeTo(0.405, 9), mostMs: 0.4 },
+      { op: 'Atanh', on: 'CPU', count: 1, ms: 0.001, mostMs: 0.001 },
+    ],
+  });
 });
 
 test('a small tensor that is wrong is the farthest, whatever the others are', () => {

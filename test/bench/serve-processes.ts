@@ -31,6 +31,8 @@ export type ChildOptions = {
   readonly onEnd?: ((how: string) => void) | undefined;
   /** Kills it when aborted. */
   readonly signal?: AbortSignal | undefined;
+  /** Its environment, which is this process's otherwise. */
+  readonly env?: NodeJS.ProcessEnv | undefined;
 };
 
 /** Longest wait for the line that says where a program listens. */
@@ -46,9 +48,10 @@ const stopChild = async (child: ChildProcess): Promise<void> => {
   clearTimeout(timer);
 };
 
-function spawned(program: string, args: readonly string[], { onLine, onErrorLine, onEnd, signal }: ChildOptions) {
+function spawned(program: string, args: readonly string[], options: ChildOptions) {
+  const { onLine, onErrorLine, onEnd, signal, env } = options;
   const onError = onErrorLine === undefined ? 'inherit' : 'pipe';
-  const child = spawn(program, args, { stdio: ['ignore', 'pipe', onError], signal, killSignal: 'SIGKILL' });
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', onError], signal, env, killSignal: 'SIGKILL' });
   if (onErrorLine !== undefined) createInterface({ input: child.stderr! }).on('line', onErrorLine);
   // A program that is not there ends its output, and its error is told there.
   child.on('error', (error) => {

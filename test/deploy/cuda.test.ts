@@ -170,6 +170,19 @@ test.skipIf(!isLinux)('a check that is packed into a relative folder has CUDA wh
   expect(run.stdout).toBe(`${packed}/.cuda\n`);
 });
 
+test.skipIf(!isLinux)('a library that the provider loads by name is missing like one that it links', () => {
+  const { root, install, bash } = checkedProject('console.log(process.env.CHECK_MISSING, process.env.CHECK_LIBRARIES)');
+  expect(install().status).toBe(0);
+  const without = bash('check.sh', []);
+  expect(without.stderr).toBe(
+    'check.sh: the CUDA provider finds no libcuda.so.1 libcudnn.so.9: --device cuda will fail, or refuse graphs\n',
+  );
+  expect(without.stdout).toBe('libcuda.so.1 libcudnn.so.9 \n');
+  const cudnn = join(root, 'node_modules/.cuda/libcudnn.so.9');
+  writeFileSync(cudnn, '');
+  expect(bash('check.sh', []).stdout).toBe(`libcuda.so.1 ${cudnn}\n`);
+});
+
 test.skipIf(!isLinux)('a pack has the modules behind a link, and the libraries that were brought before', () => {
   const { root, target, install, bash } = checkedProject('');
   expect(install().status).toBe(0);
@@ -341,7 +354,14 @@ test('the check holds on the cpu, every section', { timeout: 600_000 }, () => {
     'latencies',
     'training',
     'memory',
+    'placement',
   ]);
+  // What is in a loop and in a branch is among it.
+  const placed = lines.filter(({ note }) => note === 'where operators run');
+  expect(placed.map(({ graph }) => graph).sort()).toEqual(['critic-primary', 'policy-primary', 'td3-updates']);
+  const of = (graph: string) => placed.find((line) => line.graph === graph)!.onCpu;
+  expect(of('td3-updates')).toMatchObject({ Loop: 1, Sqrt: expect.any(Number) });
+  expect(of('critic-primary')).toMatchObject({ If: expect.any(Number), Min: expect.any(Number) });
   const curve = lines.find(({ note }) => note === 'learning curve')!.curve as number[][];
   expect(curve.map(([step]) => step)).toEqual([0, 160, 320]);
 });
@@ -351,7 +371,7 @@ test.skipIf(isInstalled('cuda'))('a device that is not there fails the check at 
     CHECK_MISSING: 'libcudnn.so.9',
   });
   expect(status).toBe(1);
-  expect(stdout).toMatch(/^\{"note":"where","device":"cuda",.*"missing":"libcudnn\.so\.9"\}$/m);
+  expect(stdout).toMatch(/^\{"note":"where","device":"cuda",.*"missing":"libcudnn\.so\.9"/m);
   expect(stdout).toMatch(
     /^\{"check":"the device opens","ok":false,"device":"cuda","seconds":[0-9.]+,"why":"a small graph: expected the cuda device, got no provider of that name\..*; exit code 1"\}$/m,
   );
@@ -440,7 +460,7 @@ test('what the check does not know is refused', () => {
   ]);
   const section = check('--only', 'speed');
   expect(section.stderr).toBe(
-    'check: --only: expected one of serving, latencies, training, memory, webgpu, got "speed"\n',
+    'check: --only: expected one of serving, latencies, training, memory, placement, webgpu, got "speed"\n',
   );
   expect(check('--deadline', '0').stderr).toBe(
     'check: --deadline: expected whole seconds from 1 to 1000000, got "0"\n',

@@ -2,6 +2,7 @@
 
 import { latencies } from './latencies.ts';
 import { memory } from './memory.ts';
+import { placement } from './placement.ts';
 import type { Section } from './section.ts';
 import { serving } from './serving.ts';
 import { training } from './training.ts';
@@ -12,5 +13,6 @@ export const sections: Readonly<Record<string, (section: Section) => Promise<voi
   latencies,
   training,
   memory,
+  placement,
   webgpu,
 };

@@ -5,10 +5,10 @@ import { readFileSync } from 'node:fs';
 
 /** What the device check says of the GPU; empty where there is no NVIDIA driver. */
 export function gpu(): Readonly<Record<string, string>> {
-  const told = querySmi('name,driver_version');
+  const told = querySmi('name,driver_version,memory.total,compute_cap');
   if (told !== undefined) {
-    const [name, driver] = told.split(', ');
-    return { gpu: name!, driver: driver! };
+    const [name, driver, mib, architecture] = told.split(', ');
+    return { gpu: name!, driver: driver!, gpuMiB: mib!, architecture: architecture! };
   }
   try {
     return { driver: readFileSync('/proc/driver/nvidia/version', 'utf8').split('\n')[0]! };

@@ -40,8 +40,11 @@ const abandoned = new Promise<never>((_, reject) => {
 abandoned.catch(() => {});
 
 const lines = createLines(json);
-const { CHECK_REVISION: commit, CHECK_MISSING: missing } = process.env;
-lines.note('where', { device, ...gpu(), ...surroundings(), ...(commit && { commit }), ...(missing && { missing }) });
+const { CHECK_REVISION: commit, CHECK_MISSING: missing, CHECK_LIBRARIES: libraries } = process.env;
+lines.note('where', {
+  ...{ device, ...gpu(), ...surroundings() },
+  ...Object.fromEntries(Object.entries({ commit, libraries, missing, ...environment() }).filter(([, value]) => value)),
+});
 let queue: Work[] = [];
 for (const name of only ?? Object.keys(sections)) {
   const why = leftOut[device][name];
@@ -85,6 +88,12 @@ async function run({ name, run }: Work): Promise<void> {
   // Processes that were killed a moment ago may still write.
   await Promise.race([rm(scratch, { recursive: true, force: true, maxRetries: 3 }), sleep(graceMs)]).catch(() => {});
   lines.note('section', { name, seconds: Math.round((performance.now() - from) / 100) / 10 });
+}
+
+/** What NVIDIA's libraries read of it. */
+function environment(): NodeJS.ProcessEnv {
+  const names = ['CUDA_VISIBLE_DEVICES', 'CUDA_MODULE_LOADING', 'CUDA_LAUNCH_BLOCKING', 'NVIDIA_TF32_OVERRIDE'];
+  return Object.fromEntries(names.map((name) => [name, process.env[name]]));
 }
 
 /** The others are on the device of their name. */

@@ -1,21 +1,63 @@
-/** `node opens.js DEVICE`: runs one graph there, in a process of its own, which a driver may end. Exits with 1 and the reason where it cannot. */
+/**
+ * `node opens.js DEVICE`: runs one graph there, in a process of its own, which a driver may end. Says {@link opened} where it ran, else the reason,
+ * and exits with 1. Then it says as JSON what is worth knowing of the device.
+ */
 
-import { createBuilder, fill } from '../../../src/onnx/builder.ts';
+import { type Builder, createBuilder, fill } from '../../../src/onnx/builder.ts';
 import { encode } from '../../../src/onnx/encode.ts';
+import type { Value } from '../../../src/onnx/graph.ts';
 import { mul } from '../../../src/onnx/ops/elementwise.ts';
+import { matMul } from '../../../src/onnx/ops/matmul.ts';
+import { reduce } from '../../../src/onnx/ops/reduce.ts';
 import type { Device } from '../../../src/onnx/providers.ts';
 import { floatTensor, openSession } from '../../../src/onnx/session.ts';
+import { opened } from './opening.ts';
 
 const device = process.argv[2] as Device;
-const g = createBuilder();
-const y = mul(g, g.input('x', 'float32', [2]), fill(2, 'float32', []));
-const model = encode(g.finish('doubled', [{ name: 'y', value: y }]));
 try {
-  const session = openSession(model, { threadCount: 1, device }, 'a small graph');
-  const { data } = session.run({ x: floatTensor(new Float32Array([1, 2]), [2]) }).y!;
-  const actual = `${data}`;
-  if (actual !== '2,4') throw new Error(`a small graph: expected 2,4, got ${actual}`);
+  const [first, second] = run('a small graph', [2], [1, 2], (g, x) => mul(g, x, fill(2, 'float32', [])));
+  if (first !== 2 || second !== 4) throw new Error(`a small graph: expected 2,4, got ${first},${second}`);
 } catch (error) {
   console.log((error as Error).message);
   process.exit(1);
+}
+console.log(opened);
+tell('productError', productError);
+tell('sumError', sumError);
+
+/** Runs a graph of one input. */
+function run(name: string, shape: readonly number[], values: readonly number[], of: (g: Builder, x: Value) => Value) {
+  const g = createBuilder();
+  const x = g.input('x', 'float32', shape);
+  const model = encode(g.finish(name, [{ name: 'y', value: of(g, x) }]));
+  const session = openSession(model, { threadCount: 1, device }, name);
+  const { y } = session.run({ x: floatTensor(Float32Array.from(values), shape) });
+  session.dispose();
+  return y!.data as Float32Array;
+}
+
+/** Relative error of a product of values that TF32 rounds to 1: 5e-4 there, below 1e-6 in float32. */
+function productError(): number {
+  const [size, value] = [64, 1 + 2 ** -12];
+  const [first] = run('a product', [size, size], Array(size * size).fill(value), (g, x) => matMul(g, x, x));
+  return Math.abs(first! / (size * value ** 2) - 1);
+}
+
+/** Of sums over the middle of three axes, for which the CUDA provider needs cuDNN. */
+function sumError(): number {
+  const sums = run('sums', [4, 3, 5], Array(60).fill(1), (g, x) =>
+    reduce(g, 'ReduceSum', x, { axes: [1], keepDims: false }),
+  );
+  return Math.max(...sums.map((sum) => Math.abs(sum - 3)));
+}
+
+/** Says a number, or why there is none. */
+function tell(name: string, of: () => number): void {
+  let value: number | string;
+  try {
+    value = of();
+  } catch (error) {
+    value = (error as Error).message;
+  }
+  console.log(JSON.stringify({ [name]: value }));
 }

@@ -19,16 +19,20 @@ export async function startServer(
   { device, lines, signal }: Pick<Section, 'device' | 'lines' | 'signal'>,
   store: string,
   args: readonly string[],
+  env?: NodeJS.ProcessEnv,
 ): Promise<CheckedServer> {
   const log = createLogReader(device, lines);
   let isStopped = false;
+  const begin = performance.now();
   const server = await startServerProcess(store, ['--device', device, ...args], {
     signal,
+    env,
     onLine: log.read,
     onEnd: (how) => {
       if (!isStopped || how !== 'exit code 0') lines.note('server ended', { device, how, isStopped });
     },
   });
+  lines.note('server started', { device, args, seconds: (performance.now() - begin) / 1000 });
   const stop = (): Promise<void> => {
     isStopped = true;
     log.end();
