@@ -13,7 +13,7 @@ import { checkedEnv } from './checked-env.ts';
 import { checkedTask, type FileTask } from './checked-task.ts';
 import type { Env } from './env.ts';
 import { createEnv } from './episode.ts';
-import { unparsedLine } from './unparsed-line.ts';
+import { unparsedPlace } from './unparsed-place.ts';
 import { createUserCode, shown, thrownText } from './user-code.ts';
 import { enterMember, leaveMember } from './user-code-trail.ts';
 
@@ -61,8 +61,8 @@ async function make(path: string, file: string): Promise<Partial<Env & FileTask>
   try {
     create = ((await import(pathToFileURL(file).href)) as { default?: unknown }).default;
   } catch (cause) {
-    const findLine = () => (cause instanceof SyntaxError ? unparsedLine(file) : undefined);
-    throw refuse('a JavaScript module that loads', thrownText(cause, file, findLine), cause);
+    const findPlace = () => (cause instanceof SyntaxError ? unparsedPlace(file, cause) : undefined);
+    throw refuse('a JavaScript module that loads', thrownText(cause, file, findPlace), cause);
   } finally {
     leaveMember();
   }

@@ -141,17 +141,18 @@ export function shown(value: unknown): string {
 
 /**
  * What was thrown, with the place in the user's own file where the stack has one.
- * @param findLine of a stack that has none
+ * @param findPlace file and line, for a stack that has none
  */
-export function thrownText(thrown: unknown, file: string, findLine = (): string | undefined => undefined): string {
+export function thrownText(thrown: unknown, file: string, findPlace = (): string | undefined => undefined): string {
   if (!(thrown instanceof Error)) return `${shown(thrown)}, which is no Error and has no line`;
-  const at = lineIn(thrown, file) ?? findLine();
+  const line = lineIn(thrown.stack ?? '', file);
+  const at = line === undefined ? findPlace() : `${basename(file)}:${line}`;
   const text = String(thrown).split('\n')[0]!;
-  return at === undefined ? text : `${text} at ${basename(file)}:${at}`;
+  return at === undefined ? text : `${text} at ${at}`;
 }
 
-/** `line` or `line:column` of the first frame in the file. */
-function lineIn({ stack = '' }: Error, file: string): string | undefined {
+/** `line` or `line:column` of the first place in the file that a stack, or what Node prints of an error, has. */
+export function lineIn(stack: string, file: string): string | undefined {
   for (const line of stack.split('\n')) {
     for (const name of [pathToFileURL(file).href, file]) {
       const at = line.indexOf(name);

@@ -1,6 +1,6 @@
 /** `hyperpolicy rollout`, as a process of its own. */
 
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -46,10 +46,21 @@ describe('hyperpolicy rollout', () => {
     ],
     ['const a = 1;\nconst a = 2;', "SyntaxError: Identifier 'a' has already been declared at my #1 env.mjs:2"],
     ['\nJSON.parse("{bad");', 'at my #1 env.mjs:2:6'],
-    ['import { a } from "./other.mjs";', "SyntaxError: Unexpected token ')'"],
+    ['import { a } from "./other.mjs";', "SyntaxError: Unexpected token ')' at other.mjs:2"],
+    ['import "./middle.mjs";', "SyntaxError: Unexpected token ')' at other.mjs:2"],
+    ['await import("./parts/part.mjs");', "SyntaxError: Unexpected identifier 'b' at parts/part.mjs:1"],
+    ['import "./parts/linked.mjs";', "does not provide an export named 'none' at parts/linked.mjs:2"],
+    // Whose syntax is another's.
+    ['// import "./data.json";\nimport "./other.mjs";', "SyntaxError: Unexpected token ')' at other.mjs:2"],
   ])("tells the line of a user's file that does not load: %j", async (text, actual) => {
     writeFileSync(join(folder, 'my #1 env.mjs'), text);
-    writeFileSync(join(folder, 'other.mjs'), 'export const a = );');
+    writeFileSync(join(folder, 'other.mjs'), '\nexport const a = );');
+    writeFileSync(join(folder, 'middle.mjs'), 'import { a } from "./other.mjs";');
+    writeFileSync(join(folder, 'data.json'), '{ "a": 1 }');
+    mkdirSync(join(folder, 'parts'), { recursive: true });
+    writeFileSync(join(folder, 'parts', 'part.mjs'), 'a b;');
+    writeFileSync(join(folder, 'parts', 'linked.mjs'), '\nimport { none } from "./good.mjs";');
+    writeFileSync(join(folder, 'parts', 'good.mjs'), 'export default 1;');
     const { code, stderr } = await rollout('--env', './my #1 env.mjs', '--policy', 'zero');
     expect(code).toBe(1);
     expect(stderr).toContain('hyperpolicy: ./my #1 env.mjs: expected a JavaScript module that loads, got ');
