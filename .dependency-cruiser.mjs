@@ -122,7 +122,7 @@ const rooms = [
   room('server/handles', { imports: 'src/contract src/files src/posterior server/config.ts', packages: 'pino' }),
   room('server/telemetry', {
     imports:
-      'src/contract src/files src/tracing src/metrics server/config.ts server/call server/weights server/handles',
+      'src/contract src/files src/pacing src/tracing src/metrics server/config.ts server/call server/weights server/handles',
     packages: 'pino prom-client',
   }),
   room('server/models', {
@@ -146,7 +146,7 @@ const rooms = [
   }),
   room('server/routes.ts', {
     imports:
-      'src/gen src/contract server/config.ts server/call server/access server/models server/methods server/kserve server/transport',
+      'src/gen src/contract server/config.ts server/call server/access server/telemetry server/models server/methods server/kserve server/transport',
     packages: '@bufbuild/protobuf',
   }),
   room('server/serving.ts', {

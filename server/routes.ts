@@ -17,11 +17,12 @@ import { createKserve } from './kserve/service.ts';
 import { createActStreamHandler } from './methods/act-stream.ts';
 import type { PolicyHandlers } from './methods/policy-handlers.ts';
 import type { ModelStore } from './models/model-store.ts';
+import { createDescribe } from './telemetry/faults.ts';
 import type { GrpcMethod } from './transport/grpc-call.ts';
 import { streamMethod } from './transport/grpc-streams.ts';
 import { unaryMethods } from './transport/grpc-unary.ts';
 import type { Health } from './transport/health.ts';
-import { createDescribe, createGate, type MethodDeps, ownGateCountMax } from './transport/invocation.ts';
+import { createGate, type MethodDeps, ownGateCountMax } from './transport/invocation.ts';
 
 /** Needed for the methods of any gRPC port. */
 export type PortSources = {

@@ -9,8 +9,8 @@ import { metricValues } from '../../src/metrics/joined.ts';
 import { createCall } from '../call/rpc.ts';
 import { parseServerConfig } from '../config.ts';
 import { type KnownModels, type Loaded, Serving, type Started } from '../serving.ts';
+import { createLateFaults } from '../telemetry/faults.ts';
 import { createLog } from '../telemetry/log.ts';
-import { createLateFaults } from '../transport/invocation.ts';
 import type { ToParent, ToProcess } from './messages.ts';
 import { createSpentQueue } from './rates.ts';
 
@@ -22,7 +22,7 @@ const loaded = new Promise<Loaded>((resolve) => {
   tellLoaded = resolve;
 });
 /** For what this process prepares when another was asked. */
-const onLateError = loaded.then(({ deps }) => createLateFaults('Prepare', deps));
+const onLateError = loaded.then(({ deps }) => createLateFaults('Prepare', deps.log));
 let stopping: Promise<void> | undefined;
 let told: KnownModels | undefined;
 

@@ -5,16 +5,16 @@
  */
 
 import type { Logger } from 'pino';
-import { HyperpolicyError, invalidArgument, resourceExhausted } from '../../src/contract/errors.ts';
+import { invalidArgument, resourceExhausted } from '../../src/contract/errors.ts';
 import type { StatusName } from '../../src/contract/status.ts';
-import { createNotes, type Note } from '../../src/pacing/notes.ts';
 import { type Access, openAccess } from '../access/access.ts';
 import type { Caller } from '../call/caller.ts';
-import type { AnsweredBy, HeaderReader, OpenRecord, RequestRecorder } from '../call/request-record.ts';
+import type { HeaderReader, OpenRecord, RequestRecorder } from '../call/request-record.ts';
 import { type Call, type Client, createCall, type UnaryHandler } from '../call/rpc.ts';
-import { type Status, statusOf } from '../call/status.ts';
+import type { Status } from '../call/status.ts';
 import type { ServerConfig } from '../config.ts';
 import { checkDeadline } from '../methods/due-time.ts';
+import { createDescribe, createLateFaults, type Describe } from '../telemetry/faults.ts';
 import type { GrpcType, MethodMetrics, Metrics } from '../telemetry/metrics.ts';
 
 export type MethodDeps = {
@@ -81,7 +81,7 @@ export class Invocations {
     this.counts = deps.metrics.method({ type, service: typeName, method: name });
     this.describe = createDescribe(name, deps);
     this.#inputName = input.typeName;
-    this.#onLateError = createLateFaults(name, deps);
+    this.#onLateError = createLateFaults(name, deps.log);
     this.#deps = deps;
     this.#openRecord = deps.recorder?.(typeName, name);
   }
@@ -219,57 +219,6 @@ export class Invocations {
 }
 
 const secondsOf = ({ receivedAtMs }: Call): number => (performance.now() - receivedAtMs) / 1000;
-
-/** The status for an error. Faults are logged with the request id. */
-export type Describe = (error: unknown, call: Call) => Status;
-
-/** Of the requests of a method. */
-export function createDescribe(method: string, { log, metrics }: Pick<MethodDeps, 'log' | 'metrics'>): Describe {
-  const noteOf = createFaultNotes(log, 'run failed');
-  return (error, call) => {
-    const status = statusOf(error, () => call.requestId());
-    const about = () => aboutFault(method, error, call);
-    if (status.name === 'INTERNAL') log.error(about(), 'internal fault');
-    else if (error instanceof HyperpolicyError && error.isFault) {
-      metrics.runFault(status.name);
-      noteOf(call.answeredBy)(reasonOf(error), { status: status.name, ...call.answeredBy, ...about() });
-    } else log.debug({ method, status: status.name, reason: status.text }, 'request refused');
-    return status;
-  };
-}
-
-/** Logs faults of work whose answer was due before, so that no status tells of them. */
-export function createLateFaults(method: string, { log }: Pick<MethodDeps, 'log'>) {
-  const noteOf = createFaultNotes(log, 'run failed after its answer was due');
-  return (error: unknown, call: Call): void => {
-    if (error instanceof HyperpolicyError && !error.isFault) return;
-    const reason = error instanceof HyperpolicyError ? reasonOf(error) : 'internal fault';
-    noteOf(call.answeredBy)(reason, { ...call.answeredBy, ...aboutFault(method, error, call) });
-  };
-}
-
-const aboutFault = (method: string, error: unknown, call: Call) => ({
-  err: error,
-  method,
-  requestId: call.requestId(),
-  ...call.record?.fields(),
-});
-
-/** Of a run that failed. Both parts are of fixed texts and names of graphs. */
-const reasonOf = ({ where, expected }: HyperpolicyError): string => `${where}: expected ${expected}`;
-
-/** Notes of each version: all its requests may fail. */
-function createFaultNotes(log: Logger, message: string): (answeredBy: AnsweredBy | undefined) => Note {
-  const create = () => createNotes(log, message, 'requestCount', 'error');
-  const ofNobody = create();
-  const notes = new WeakMap<AnsweredBy, Note>();
-  return (answeredBy) => {
-    if (answeredBy === undefined) return ofNobody;
-    const note = notes.get(answeredBy) ?? create();
-    notes.set(answeredBy, note);
-    return note;
-  };
-}
 
 const tooManyRequests = (method: string, limit: number) =>
   resourceExhausted({
