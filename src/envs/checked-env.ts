@@ -2,7 +2,7 @@
 
 import { isRecord } from '../contract/records.ts';
 import { checkedTasks, clipToBounds } from './checked-task.ts';
-import type { Env, EnvState, ResetResult, StepResult } from './env.ts';
+import type { Env, EnvState, ResetResult, StepInfo, StepResult } from './env.ts';
 import { shown, type UserCode } from './user-code.ts';
 
 /** Members are called as methods, so that it may be an object of a class. */
@@ -19,7 +19,7 @@ export function checkedEnv(env: Env, code: UserCode): Env {
     episodeStepCountMax,
     stepDurationS,
     get context() {
-      return specs.context === null ? null : env.context;
+      return specs.context === null ? null : code.call('context', () => env.context);
     },
     tasks: checkedTasks(env, code),
 
@@ -80,8 +80,10 @@ class GivenValues {
   }
 
   checkContext(member: string): void {
-    const { specs, context } = this.#env;
-    if (specs.context !== null) this.#code.checkNumbers(member, 'a context', context, specs.context.names);
+    const { specs } = this.#env;
+    if (specs.context === null) return;
+    const { context } = this.#code.fields(member, this.#env, ['context']);
+    this.#code.checkNumbers(member, 'a context', context, specs.context.names);
   }
 
   observation(member: string, values: unknown): Float64Array {
@@ -94,24 +96,25 @@ class GivenValues {
     if (typeof given !== 'object' || given === null) {
       throw code.refusal(member, 'an object with observation and info', shown(given));
     }
-    const { observation, info } = given as Partial<ResetResult>;
+    const { observation, info } = code.fields(member, given as Partial<ResetResult>, ['observation', 'info']);
     const values = this.observation(member, observation);
     if (!isRecord(info)) throw code.refusal(member, 'info to be an object of numbers', shown(info));
-    for (const [key, value] of Object.entries(info)) {
+    for (const [key, value] of Object.entries(code.fields(member, info, Object.keys(info), 'info.'))) {
       if (!Number.isFinite(value)) throw code.refusal(member, `info.${key} to be a finite number`, shown(value));
     }
-    return { observation: values, info };
+    return { observation: values, info: info as StepInfo };
   }
 
   stepResult(given: StepResult, stepCount: number): StepResult {
     const { observation, info } = this.result('step', given);
-    const { reward, terminated, truncated, diverged } = given;
-    this.#code.checkNumber('step', 'reward', reward);
-    this.#code.checkBoolean('step', 'terminated', terminated);
-    this.#code.checkBoolean('step', 'truncated', truncated);
-    this.#code.checkBoolean('step', 'diverged', diverged);
-    this.#checkEnd(stepCount, terminated || truncated);
-    return { observation, info, reward, terminated, truncated, diverged };
+    const own = this.#code.fields('step', given, ['reward', 'terminated', 'truncated', 'diverged']);
+    this.#code.checkNumber('step', 'reward', own.reward);
+    for (const name of ['terminated', 'truncated', 'diverged'] as const) {
+      this.#code.checkBoolean('step', name, own[name]);
+    }
+    const result = { observation, info, ...own } as StepResult;
+    this.#checkEnd(stepCount, result.terminated || result.truncated);
+    return result;
   }
 
   /** Who plays an episode to its end would otherwise never return. */

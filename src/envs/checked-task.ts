@@ -35,7 +35,6 @@ class CheckedTask implements Task {
   readonly #task: FileTask;
   readonly #code: UserCode;
   readonly #infoNames: readonly string[];
-  readonly #outcome: { reward: unknown; terminated: unknown } = { reward: undefined, terminated: false };
   #isRestoreChecked = false;
   #hasState = false;
   /** Of the arrays of the first state, by name. */
@@ -60,28 +59,29 @@ class CheckedTask implements Task {
     this.#code.beginEpisode();
     this.#code.call('begin', () => this.#task.begin(random, context));
     this.#hasState = true;
-    this.#checkInfo('begin');
+    this.#code.call('begin', () => this.#checkInfo('begin'));
     if (this.#sizes === undefined) this.#compareSizes();
   }
 
   advance(action: Float64Array, result: Outcome): boolean {
     const code = this.#code;
-    const outcome = this.#outcome;
+    // One for each step: what an earlier one wrote, or made of it, must not stand for this one.
+    const outcome: { reward: unknown; terminated: unknown } = { reward: undefined, terminated: false };
     code.beginStep();
-    // What an earlier step wrote must not stand for this one.
-    outcome.reward = undefined;
-    outcome.terminated = false;
     clipToBounds(this.specs.action, action);
     const isStable: unknown = code.call('advance', () => this.#task.advance(action, outcome as Outcome));
     if (typeof isStable !== 'boolean') {
       throw code.refusal('advance', 'true, or false where the simulation became unstable', shown(isStable));
     }
     if (!isStable) return false;
-    code.checkNumber('advance', 'outcome.reward', outcome.reward);
-    code.checkBoolean('advance', 'outcome.terminated', outcome.terminated);
-    this.#checkInfo('advance');
-    result.reward = outcome.reward as number;
-    result.terminated = outcome.terminated as boolean;
+    code.call('advance', () => {
+      const { reward, terminated } = code.fields('advance', outcome, ['reward', 'terminated'], 'outcome.');
+      code.checkNumber('advance', 'outcome.reward', reward);
+      code.checkBoolean('advance', 'outcome.terminated', terminated);
+      this.#checkInfo('advance');
+      result.reward = reward as number;
+      result.terminated = terminated as boolean;
+    });
     if (!this.#isSizeChecked) this.#compareSizes();
     this.#isSizeChecked = true;
     return true;
@@ -149,8 +149,7 @@ class CheckedTask implements Task {
   #checkInfo(member: string): void {
     const names = this.#infoNames;
     if (names.length === 0) return;
-    for (const name of names) {
-      const value: unknown = this.info[name];
+    for (const [name, value] of Object.entries(this.#code.fields(member, this.info, names, 'info.'))) {
       if (!Number.isFinite(value)) throw this.#code.refusal(member, `info.${name} to be a finite number`, shown(value));
     }
     const added = Object.keys(this.info).find((name) => !names.includes(name));

@@ -7,7 +7,7 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { checkSpecBounds } from '../contract/bounds.ts';
-import { invalidArgument, notFound } from '../contract/errors.ts';
+import { HyperpolicyError, invalidArgument, notFound } from '../contract/errors.ts';
 import { contextSpecSchema, tensorSpecSchema } from '../contract/tensor-spec.ts';
 import { checkedEnv } from './checked-env.ts';
 import { checkedTask, type FileTask } from './checked-task.ts';
@@ -22,7 +22,6 @@ export const isEnvFile = (name: string): boolean =>
   /^(\.{0,2}\/|[A-Za-z]:[\\/])/.test(name) || /\.(m?js|ts)$/.test(name);
 
 const envMembers = ['reset', 'step', 'save', 'restore', 'dispose'] as const;
-const readMembers = ['step', 'name', 'specs', 'episodeStepCountMax', 'stepDurationS', 'tasks', 'info'] as const;
 const taskMembers = ['begin', 'advance', 'observe', 'capture', 'reinstate'] as const;
 
 /**
@@ -34,13 +33,33 @@ const taskMembers = ['begin', 'advance', 'observe', 'capture', 'reinstate'] as c
 export async function loadEnvFile(path: string): Promise<Env> {
   const file = resolve(path);
   if (!existsSync(file)) throw notFound({ where: 'environment', expected: `a file at ${file}`, actual: 'none' });
-  const refuse = (expected: string, actual: string, cause?: unknown) =>
-    invalidArgument({ where: path, expected, actual, cause });
   const made = await make(path, file);
+  enterMember('its default export');
+  try {
+    // Reading may run code of the file, too.
+    return checked(path, file, made);
+  } catch (cause) {
+    if (cause instanceof HyperpolicyError) throw cause;
+    throw refusal(path, madeExpected, thrownText(cause, file), cause);
+  } finally {
+    leaveMember();
+  }
+}
+
+type Made = Partial<Env & FileTask> | null | undefined;
+
+const madeExpected = 'a default export that makes an environment';
+
+const refusal = (path: string, expected: string, actual: string, cause?: unknown) =>
+  invalidArgument({ where: path, expected, actual, cause });
+
+/** What it made, behind the checks of every call. */
+function checked(path: string, file: string, made: Made): Env {
   const isEnv = typeof made?.step === 'function';
   const missing = (isEnv ? envMembers : taskMembers).filter((member) => typeof made?.[member] !== 'function');
   if (typeof made !== 'object' || made === null || missing.length > 0) {
-    throw refuse(
+    throw refusal(
+      path,
       `an environment with ${(isEnv ? envMembers : taskMembers).join(', ')}`,
       `none of ${missing.join(', ')}`,
     );
@@ -53,30 +72,25 @@ export async function loadEnvFile(path: string): Promise<Env> {
 }
 
 /** What the default export of the file makes. */
-async function make(path: string, file: string): Promise<Partial<Env & FileTask> | null | undefined> {
-  const refuse = (expected: string, actual: string, cause?: unknown) =>
-    invalidArgument({ where: path, expected, actual, cause });
+async function make(path: string, file: string): Promise<Made> {
   let create: unknown;
   enterMember('its module');
   try {
     create = ((await import(pathToFileURL(file).href)) as { default?: unknown }).default;
   } catch (cause) {
     const findPlace = () => (cause instanceof SyntaxError ? unparsedPlace(file, cause) : undefined);
-    throw refuse('a JavaScript module that loads', thrownText(cause, file, findPlace), cause);
+    throw refusal(path, 'a JavaScript module that loads', thrownText(cause, file, findPlace), cause);
   } finally {
     leaveMember();
   }
   if (typeof create !== 'function') {
-    throw refuse('a default export that is a function', create === undefined ? 'none' : typeof create);
+    throw refusal(path, 'a default export that is a function', create === undefined ? 'none' : typeof create);
   }
   enterMember('its default export');
   try {
-    const made = (await create()) as Partial<Env & FileTask> | null | undefined;
-    // Reading may run code of the file, too.
-    for (const member of readMembers) void made?.[member];
-    return made;
+    return (await create()) as Made;
   } catch (cause) {
-    throw refuse('a default export that makes an environment', thrownText(cause, file), cause);
+    throw refusal(path, madeExpected, thrownText(cause, file), cause);
   } finally {
     leaveMember();
   }

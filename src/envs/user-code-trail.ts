@@ -19,6 +19,7 @@ const members = [
   'dispose',
   'tasks.draw',
   'tasks.sample',
+  'context',
 ] as const;
 export type UserMember = (typeof members)[number];
 

@@ -15,6 +15,17 @@ export type UserCode = {
    * @throws HyperpolicyError invalid_argument: it threw, or gave a promise
    */
   call<T>(member: UserMember, run: () => T): T;
+  /**
+   * Fields of what a member gave, each read once, within `call`.
+   * @param prefix of their names in errors
+   * @throws HyperpolicyError invalid_argument: one threw
+   */
+  fields<Name extends string>(
+    member: string,
+    given: Readonly<Partial<Record<Name, unknown>>>,
+    names: readonly Name[],
+    prefix?: string,
+  ): Record<Name, unknown>;
   /** The error for what a member gave. */
   refusal(member: string, expected: string, actual: string, remedy?: string): HyperpolicyError;
   /** @throws HyperpolicyError invalid_argument: not a number, not finite, or beyond float32 */
@@ -55,12 +66,34 @@ class FileCode implements UserCode {
   }
 
   call<T>(member: UserMember, run: () => T): T {
-    const value = this.#run(member, run);
-    if (!isPromise(value)) return value;
-    // Its own failure would otherwise end the process first.
-    Promise.resolve(value).catch(() => {});
-    const remedy = 'Environments are synchronous: leave out async and await';
-    throw this.refusal(member, 'a value at once', 'a promise', remedy);
+    enterStep(this.#episode, this.#stepCount);
+    enterMember(member);
+    try {
+      return this.#guard(member, 'no exception', () => {
+        const value = run();
+        if (!isPromise(value)) return value;
+        // Its own failure would otherwise end the process first.
+        Promise.resolve(value).catch(() => {});
+        const remedy = 'Environments are synchronous: leave out async and await';
+        throw this.refusal(member, 'a value at once', 'a promise', remedy);
+      });
+    } finally {
+      leaveMember();
+    }
+  }
+
+  fields<Name extends string>(
+    member: string,
+    given: Readonly<Partial<Record<Name, unknown>>>,
+    names: readonly Name[],
+    prefix = '',
+  ): Record<Name, unknown> {
+    const values = {} as Record<Name, unknown>;
+    for (const name of names) {
+      const expected = `${prefix}${name} to be read without an exception`;
+      values[name] = this.#guard(member, expected, () => given[name]);
+    }
+    return values;
   }
 
   checkNumber(member: string, what: string, value: unknown): void {
@@ -102,21 +135,19 @@ class FileCode implements UserCode {
     this.#isRestored = true;
   }
 
-  #run<T>(member: UserMember, run: () => T): T {
-    enterStep(this.#episode, this.#stepCount);
-    enterMember(member);
+  #guard<T>(member: string, expected: string, run: () => T): T {
     try {
       return run();
     } catch (cause) {
       if (cause instanceof Error && this.#refusals.has(cause)) throw cause;
-      throw invalidArgument({
+      const error = invalidArgument({
         where: this.#where(member),
-        expected: 'no exception',
+        expected,
         actual: thrownText(cause, this.#file),
         cause,
       });
-    } finally {
-      leaveMember();
+      this.#refusals.add(error);
+      throw error;
     }
   }
 

@@ -100,6 +100,28 @@ describe('a slip of a member', () => {
       'expected true, or false where the simulation became unstable, got the text "true"',
     ],
     [
+      'a reward that throws when it is read',
+      advance(`Object.defineProperty(outcome, 'reward', { get() { throw new Error('sensor lost'); } }); return true;`),
+      'mine.mjs advance, episode 1 step 1: expected outcome.reward to be read without an exception, got Error: sensor lost at mine.mjs:5:',
+    ],
+    [
+      'terminated that throws when it is read',
+      advance(
+        `${good.slice(0, -13)} Object.defineProperty(outcome, 'terminated', { get() { throw 'lost'; } }); return true;`,
+      ),
+      'expected outcome.terminated to be read without an exception, got the text "lost", which is no Error and has no line',
+    ],
+    [
+      'info that throws when it is read',
+      { ...advance(good), more: `info: { get height() { throw new Error('sensor lost'); } },` },
+      'mine.mjs begin, episode 1: expected info.height to be read without an exception, got Error: sensor lost at mine.mjs:9:',
+    ],
+    [
+      'what throws where it is asked whether it is a promise',
+      advance(`return { get then() { throw new Error('sensor lost'); } };`),
+      'mine.mjs advance, episode 1 step 1: expected no exception, got Error: sensor lost at mine.mjs:5:',
+    ],
+    [
       'terminated as a text',
       advance(`${good.replace('false', `'false'`)}`),
       'expected outcome.terminated to be true or false, got the text "false"',
@@ -161,6 +183,15 @@ describe('a slip of a member', () => {
     const env = await load(parts);
     expect(await messageOf(() => play(env))).toContain(message);
   });
+
+  test.each(['Object.freeze(outcome);', `Object.defineProperty(outcome, 'reward', { get: () => 1 });`])(
+    'an outcome is of one step alone: %s',
+    async (change) => {
+      const env = await load(advance(`outcome.reward = 1; ${change} return true;`));
+      env.reset(1);
+      expect([env.step([0]).reward, env.step([0]).reward]).toEqual([1, 1]);
+    },
+  );
 
   test('terminated does not stay from the episode before', async () => {
     const env = await load(advance('outcome.reward = 0; if (this.n === 1) outcome.terminated = true; return true;'));
@@ -352,6 +383,17 @@ test('a file that fails as it loads, or as it makes the environment, says in whi
   );
 });
 
+test.each<[string, Partial<typeof taskParts>]>([
+  ['a member', { begin: `get begin() { throw new Error('no'); },` }],
+  ['its name', { name: `'', get name() { throw new Error('no'); }` }],
+  ['a part of the specs', { observation: `0, get observation() { throw new Error('no'); }` }],
+  ['bounds', { action: `{ names: ['force'], low: [-1], get high() { throw new Error('no'); }, units: ['N'] }` }],
+])('%s that throws as the file is loaded is told with the line', async (_, parts) => {
+  expect(await messageOf(() => load(parts))).toMatch(
+    /^mine\.mjs: expected a default export that makes an environment, got Error: no at mine\.mjs:\d+:\d+$/,
+  );
+});
+
 describe('a whole environment in a file', () => {
   const whole = (parts: Record<string, string> = {}) => {
     const p = {
@@ -442,11 +484,19 @@ describe('a whole environment in a file', () => {
       { save: `save() { return { env: 'mass', stepCount: 1, ended: false, arrays: {}, phase: 3 }; },` },
       'phase 3',
     ],
-    [
-      'what throws when it is read',
-      { step: `step() { return { observation: [0, 0], info: {}, get reward() { throw new Error('late'); } }; },` },
-      'mine.mjs step, episode 1 step 1: expected no exception, got Error: late at mine.mjs:',
-    ],
+    ...['observation', 'info', 'reward', 'terminated', 'truncated', 'diverged', 'info.height'].map(
+      (field): [string, Record<string, string>, string] => {
+        const whole =
+          '{ observation: [0, 0], info: {}, reward: 1, terminated: false, truncated: false, diverged: false }';
+        const [name, of] = field.split('.').reverse();
+        const thrower = `Object.defineProperty(given${of ? `.${of}` : ''}, '${name}', { enumerable: true, get() { throw new Error('late'); } });`;
+        return [
+          `${field} that throws when it is read`,
+          { step: `step() { const given = ${whole}; ${thrower} return given; },` },
+          `mine.mjs step, episode 1 step 1: expected ${field} to be read without an exception, got Error: late at mine.mjs:`,
+        ];
+      },
+    ),
     [
       'a context that is none',
       {
@@ -468,6 +518,20 @@ describe('a whole environment in a file', () => {
       env.restore(env.save());
     };
     expect(await messageOf(run)).toContain(message);
+  });
+
+  test('a context that throws where it is read later is told as such', async () => {
+    const env = await whole({
+      context: `{ names: ['goal'], low: [0], high: [1], units: ['m'], source: 'oracle' }`,
+      tasks: `get context() { if (this.n > 0) throw new Error('late'); return [1]; }, tasks: { draw() {} },`,
+      step: `step() { this.n = 1; return { observation: [0, 0], info: {}, reward: 1, terminated: false, truncated: false, diverged: false }; },`,
+    });
+    env.reset(1);
+    expect(env.context).toEqual([1]);
+    env.step([0]);
+    expect(await messageOf(() => env.context)).toMatch(
+      /^mine\.mjs context, episode 1 step 1: expected no exception, got Error: late at mine\.mjs:1:\d+$/,
+    );
   });
 
   /** Counts its steps in `n`. */
