@@ -11,7 +11,7 @@ import {
   type GraphProtoSchema,
   type TypeProtoSchema,
 } from '../gen/onnx/onnx_pb.ts';
-import { floatTensor, type Tensor } from './session.ts';
+import { floatTensor, indexTensor, type Tensor } from './session.ts';
 
 type GraphInit = MessageInitShape<typeof GraphProtoSchema>;
 type Nodes = NonNullable<GraphInit['node']>;
@@ -45,7 +45,8 @@ const codes: Readonly<Record<ReductionName, number>> = { q1: 0, min: 1, mean: 2 
 export const climbFeeds = ({ stepCount, stepSize, reduction }: Climb): Record<string, Tensor> => {
   const scalar = (value: number) => floatTensor(Float32Array.of(value), [1]);
   return {
-    [names.steps]: scalar(stepCount),
+    // A number of passes is read on the host: one that a device made would come back in every run, which waits for all before it.
+    [names.steps]: indexTensor([stepCount]),
     [names.size]: scalar(stepSize),
     [names.reduction]: scalar(codes[reduction]),
   };
@@ -66,7 +67,7 @@ export const typeOf = (elemType: DataType, sizes: readonly (number | string)[]):
 
 export const climbInputs: ValueInfos = Object.values(names).map((name) => ({
   name,
-  type: typeOf(DataType.FLOAT, [1]),
+  type: typeOf(name === names.steps ? DataType.INT64 : DataType.FLOAT, [1]),
 }));
 
 /** The critic's nodes at an action, under names of their own. */
@@ -122,13 +123,11 @@ export function climbing(
       { name: next, type: typeOf(DataType.FLOAT, [`${prefix}rows`, low.length]) },
     ],
   };
-  const to = { name: 'to', type: AttributeType.INT, i: BigInt(DataType.INT64) };
   return {
     nodes: [
-      { opType: 'Cast', input: [names.steps], output: [`${prefix}count`], attribute: [to] },
       {
         opType: 'Loop',
-        input: [`${prefix}count`, '', 'action'],
+        input: [names.steps, '', 'action'],
         output: [climbedAction],
         attribute: [{ name: 'body', type: AttributeType.GRAPH, g: loopBody }],
       },

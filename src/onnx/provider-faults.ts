@@ -1,4 +1,4 @@
-/** What the texts of ONNX Runtime's providers tell: too little memory, no device, a driver that is too old, a GPU that no code is for. */
+/** What the texts of ONNX Runtime's providers tell: too little memory, no device, no GPU, a driver that is too old, a GPU that no code is for. */
 
 /**
  * Of the runtime's arena, C++, CUDA and its libraries. cuBLAS often says NOT_INITIALIZED where it finds no memory for its handle.
@@ -22,6 +22,9 @@ export const lacksProvider = (text: string): boolean =>
 /** Whether CUDA's libraries need a newer driver than there is. They say the same where there is none. */
 export const lacksDriver = (text: string): boolean =>
   /CUDA driver version is insufficient|CUDA failure 35\b/.test(text);
+
+/** Whether the driver shows no GPU, or one that it cannot use yet or not beside this CUDA: it is not there, hidden from the process, or its services do not run. */
+export const lacksGpu = (text: string): boolean => /\bCUDA failure (100|101|802|803)\b/.test(text);
 
 /** Whether the provider, or a library of it, has no code for the GPU's architecture. Mostly the first run of a graph tells. */
 export const lacksArchitecture = (text: string): boolean =>

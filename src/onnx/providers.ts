@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { failedPrecondition, HyperpolicyError, resourceExhausted } from '../contract/errors.ts';
 import { ownFile } from '../files/own-files.ts';
 import { nativeBinding } from './native.ts';
-import { lacksArchitecture, lacksDriver, lacksProvider } from './provider-faults.ts';
+import { lacksArchitecture, lacksDriver, lacksGpu, lacksProvider } from './provider-faults.ts';
 
 /** What a session can be asked for; `auto` is `cuda` where its provider loads, else `cpu`. */
 export const deviceNames = ['auto', 'cpu', 'webgpu', 'cuda'] as const;
@@ -24,6 +24,9 @@ const remedies: Record<Device, () => string> = {
 };
 const driverRemedy =
   'Install NVIDIA driver 580 or newer, which CUDA 13 needs: nvidia-smi shows the one that is there, if any';
+const gpuRemedy =
+  'Let this process use a GPU: nvidia-smi lists those of the machine, CUDA_VISIBLE_DEVICES may hide them, a container must be given them, and some need ' +
+  "NVIDIA's fabric manager to run";
 const architectureRemedy =
   'The CUDA provider that is installed has no code for the architecture of this GPU, which "nvidia-smi --query-gpu=compute_cap --format=csv" ' +
   'tells. If it is of a lean pack, make that with --architecture, or take the whole one; else choose --device cpu. CUDA 13 has none below 7.5';
@@ -65,15 +68,16 @@ const missing = (where: string, device: Device, actual: string, cause: unknown) 
   cause,
 });
 
-/** Whether the error is that of `missingDevice` for a reason that holds for all graphs, until the process starts again: its provider or its driver. */
+/** Whether the error is that of `missingDevice` for a reason that holds for all graphs, until the process starts again: its provider, its driver or its GPU. */
 export const isMissingForAll = (device: Device, error: unknown): error is HyperpolicyError =>
   error instanceof HyperpolicyError &&
   error.kind === 'failed_precondition' &&
   error.expected === expectedDevice(device) &&
-  (lacksProvider(error.actual) || lacksDriver(error.actual));
+  [lacksProvider, lacksDriver, lacksGpu].some((lacks) => lacks(error.actual));
 
 function remedyFor(device: Device, actual: string): string {
   if (lacksArchitecture(actual)) return architectureRemedy;
+  if (lacksGpu(actual)) return gpuRemedy;
   return lacksDriver(actual) ? driverRemedy : remedies[device]();
 }
 

@@ -154,6 +154,12 @@ test('a product that would end the process on webgpu is found in the second grap
   checkForWebgpu(bytes([1]), 'first');
 });
 
+test('how many steps an action climbs is told on the host: no node makes it', () => {
+  const { session } = openClimbing();
+  expect(session.inputs).toContainEqual({ name: 'climb_steps', dtype: 'int64', shape: [1] });
+  session.dispose();
+});
+
 test('what is no critic does not climb', () => {
   expect(joiningOf(timesPicked(), ['w'], { ...bounds, ensembleSize: 2 })).toBeUndefined();
 });

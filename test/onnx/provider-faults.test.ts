@@ -86,6 +86,20 @@ test('an old driver has its own remedy, and does not pass', () => {
   expect(isPassing(error)).toBe(false);
 });
 
+test.each(['CUDA failure 100: no CUDA-capable device is detected', 'CUDA failure 802: system not yet initialized'])(
+  'a GPU that the process cannot use has its own remedy, and does not pass: %s',
+  (fault) => {
+    loadsFail(called(fault, 'cudaSetDevice(info_.device_id)'));
+    const error = thrown(() => openOn('cuda'));
+    expect(error).toMatchObject({
+      kind: 'failed_precondition',
+      actual: fault,
+      remedy: expect.stringMatching(/^Let this process use a GPU: nvidia-smi lists those/),
+    });
+    expect(isPassing(error)).toBe(false);
+  },
+);
+
 test.skipIf(isInstalled('cuda'))(
   'a provider that cannot be loaded, or that is not there, is missing for all graphs',
   () => {
@@ -102,6 +116,7 @@ test.skipIf(isInstalled('cuda'))(
 
 test.each([
   ['CUDA failure 35: CUDA driver version is insufficient for CUDA runtime version', true],
+  ['CUDA failure 100: no CUDA-capable device is detected', true],
   ['CUDA failure 209: no kernel image is available for execution on the device', false],
   ['CUDA failure 700: an illegal memory access was encountered', false],
   ['CUDA failure 2: out of memory', false],
