@@ -99,10 +99,11 @@ class GivenValues {
     const { observation, info } = code.fields(member, given as Partial<ResetResult>, ['observation', 'info']);
     const values = this.observation(member, observation);
     if (!isRecord(info)) throw code.refusal(member, 'info to be an object of numbers', shown(info));
-    for (const [key, value] of Object.entries(code.fields(member, info, Object.keys(info), 'info.'))) {
+    const numbers = code.fields(member, info, Object.keys(info), 'info.');
+    for (const [key, value] of Object.entries(numbers)) {
       if (!Number.isFinite(value)) throw code.refusal(member, `info.${key} to be a finite number`, shown(value));
     }
-    return { observation: values, info: info as StepInfo };
+    return { observation: values, info: numbers as StepInfo };
   }
 
   stepResult(given: StepResult, stepCount: number): StepResult {

@@ -520,6 +520,16 @@ describe('a whole environment in a file', () => {
     expect(await messageOf(run)).toContain(message);
   });
 
+  test('info is read once: what throws later is not asked again', async () => {
+    const step = `step() {
+      const info = { get height() { this.isRead ? (() => { throw new Error('late'); })() : (this.isRead = true); return 1; } };
+      return { observation: [0, 0], info, reward: 1, terminated: false, truncated: false, diverged: false };
+    },`;
+    const env = await whole({ step });
+    env.reset(1);
+    expect(env.step([0]).info).toEqual({ height: 1 });
+  });
+
   test('a context that throws where it is read later is told as such', async () => {
     const env = await whole({
       context: `{ names: ['goal'], low: [0], high: [1], units: ['m'], source: 'oracle' }`,
