@@ -114,6 +114,8 @@ type Loop = {
   step: number;
   /** Whether it was told that the critics diverge. */
   isDiverging: boolean;
+  /** The largest |value| as the critics began: theirs, or what rewards and an entropy allowed then. */
+  firstLargest: number | undefined;
   /** What the newest checkpoint has: a step may end with some of its updates, and an evaluation of it after it. */
   saved: Extent;
 };
@@ -152,6 +154,7 @@ async function createLoop(options: RunOptions, files: MetricFiles, resumed: Resu
     }),
     step: resumed?.step ?? 0,
     isDiverging: false,
+    firstLargest: undefined,
     saved: { updateCount: resumed?.state.updateCount ?? 0, evaluationCount: evaluations.list.length },
   };
   return loop;
@@ -285,8 +288,12 @@ const divergedFactor = 2;
 /** Once in a run. While no step has had a reward, nothing says how large a value can be. */
 function warnOfDivergence(loop: Loop, { targetMean = 0 }: LearnMetrics): void {
   const { step, replay, options } = loop;
-  const largest = options.learner.largestValue(replay.largestReward);
-  if (loop.isDiverging || replay.largestReward === 0 || Math.abs(targetMean) <= divergedFactor * largest) return;
+  if (loop.isDiverging || replay.largestReward === 0) return;
+  const allowed = options.learner.largestValue(replay.largestReward);
+  // Values of networks that have not learnt, and of an entropy that is less by now, stay for a while.
+  loop.firstLargest ??= Math.max(allowed, Math.abs(targetMean));
+  const largest = Math.max(allowed, loop.firstLargest);
+  if (Math.abs(targetMean) <= divergedFactor * largest) return;
   loop.isDiverging = true;
   options.log?.warn(
     { step, targetMean: rounded(targetMean), largest: rounded(largest) },

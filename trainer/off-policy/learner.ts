@@ -38,8 +38,8 @@ export type OffPolicyLearner = {
    */
   learn(batch: Batch, random: Random): LearnMetrics | null;
   /**
-   * The largest |value| that steps of such rewards can have, in the unit of the metric `targetMean`: a critic whose values are beyond it
-   * has diverged.
+   * The largest |value| that steps of such rewards can have, in the unit of the metric `targetMean`. Critics do not learn values beyond
+   * it unless they diverge.
    * @param reward largest |reward| of a step
    */
   largestValue(reward: number): number;

@@ -4,8 +4,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { Env } from '../../../src/envs/env.ts';
 import { createEnvironment } from '../../../src/envs/registry.ts';
-import { sacDefaults } from '../../../trainer/algorithms/sac/config.ts';
+import { type SacConfig, sacDefaults } from '../../../trainer/algorithms/sac/config.ts';
 import { createSacLearner } from '../../../trainer/algorithms/sac/learner.ts';
 import { td3Defaults } from '../../../trainer/algorithms/td3/config.ts';
 import { createTd3Learner } from '../../../trainer/algorithms/td3/learner.ts';
@@ -35,18 +36,28 @@ afterAll(() => rm(scratch, { recursive: true }));
 
 type Warning = { readonly step: number; readonly targetMean: number; readonly largest: number };
 
-async function warningsOf(
-  algorithm: 'td3' | 'sac',
-  rates: { readonly criticLearningRate: number; readonly tau: number },
-) {
-  const [env, evaluationEnv] = [await createEnvironment(name), await createEnvironment(name)];
+type Rates = Pick<SacConfig, 'criticLearningRate' | 'tau'> &
+  Partial<Pick<SacConfig, 'temperature' | 'alphaLearningRate'>>;
+
+const healthy = { criticLearningRate: 1e-3, tau: 0.005 };
+
+const rewarded = (env: Env, factor: number): Env => ({
+  ...env,
+  step(action) {
+    const result = env.step(action);
+    return { ...result, reward: factor * result.reward };
+  },
+});
+
+async function warningsOf(algorithm: 'td3' | 'sac', rates: Rates, rewardFactor = 1) {
+  const [env, evaluationEnv] = [rewarded(await createEnvironment(name), rewardFactor), await createEnvironment(name)];
   const options = { specs: env.specs, engine: createTracedEngine({ threadCount: 1 }), seed: 1 };
   const settings = { ...sizes, ...rates };
   const learner =
     algorithm === 'td3'
       ? createTd3Learner({ ...options, config: { ...td3Defaults(critic), ...settings } })
       : createSacLearner({ ...options, config: { ...sacDefaults(critic, name), ...settings } });
-  const runDirectory = join(scratch, `${algorithm}-${rates.tau}`);
+  const runDirectory = await mkdtemp(join(scratch, algorithm));
   const warnings: (Warning & { readonly message: string })[] = [];
   const log = {
     info() {},
@@ -76,7 +87,20 @@ test.each(['td3', 'sac'] as const)(
 );
 
 test.each(['td3', 'sac'] as const)('%s: not while it learns', async (algorithm) => {
-  const { warnings, targetMeans } = await warningsOf(algorithm, { criticLearningRate: 1e-3, tau: 0.005 });
+  const { warnings, targetMeans } = await warningsOf(algorithm, healthy);
   expect(targetMeans.length).toBeGreaterThan(10);
+  expect(warnings).toEqual([]);
+});
+
+test('not for the values that critics begin with, however small rewards are', async () => {
+  const { warnings, targetMeans } = await warningsOf('td3', healthy, 1e-6);
+  // The largest is 1.63e-5 a step.
+  expect(Math.abs(targetMeans[0]!.targetMean)).toBeGreaterThan(2 * 1.63e-3);
+  expect(warnings).toEqual([]);
+});
+
+test('not for values of an entropy that is less by now', async () => {
+  const temperature = { temperature: 'learned', alphaLearningRate: 1e-2 } as const;
+  const { warnings } = await warningsOf('sac', { ...healthy, ...temperature }, 1e-6);
   expect(warnings).toEqual([]);
 });
