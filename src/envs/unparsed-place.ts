@@ -47,7 +47,13 @@ function foundPlace(file: string): string | undefined {
 }
 
 function unparsedLine(file: string): string | undefined {
-  // The file is read, and nothing of it is run.
-  const { stderr } = spawnSync(process.execPath, ['--check', file], { encoding: 'utf8', timeout: checkMsMax });
-  return lineIn(stderr, file);
+  const line = lineIn(checkedBy([file]), file);
+  if (line !== undefined || !file.endsWith('.js')) return line;
+  // Where no package.json says what it is, that check takes it for CommonJS, and is silent where it has import or export.
+  const text = readFileSync(file, 'utf8');
+  return /^\s*(import|export)\b/m.test(text) ? lineIn(checkedBy(['--input-type=module'], text), '[stdin]') : undefined;
 }
+
+/** What Node prints of a file, or of a text. It reads it, and runs nothing of it. */
+const checkedBy = (args: readonly string[], input?: string): string =>
+  spawnSync(process.execPath, ['--check', ...args], { input, encoding: 'utf8', timeout: checkMsMax }).stderr;

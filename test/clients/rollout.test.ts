@@ -50,6 +50,8 @@ describe('hyperpolicy rollout', () => {
     ['import "./middle.mjs";', "SyntaxError: Unexpected token ')' at other.mjs:2"],
     ['await import("./parts/part.mjs");', "SyntaxError: Unexpected identifier 'b' at parts/part.mjs:1"],
     ['import "./parts/linked.mjs";', "does not provide an export named 'none' at parts/linked.mjs:2"],
+    // No package.json says what it is.
+    ['import "./parts/typeless.js";', "SyntaxError: Unexpected token ')' at parts/typeless.js:3"],
     // Whose syntax is another's.
     ['// import "./data.json";\nimport "./other.mjs";', "SyntaxError: Unexpected token ')' at other.mjs:2"],
   ])("tells the line of a user's file that does not load: %j", async (text, actual) => {
@@ -60,6 +62,7 @@ describe('hyperpolicy rollout', () => {
     mkdirSync(join(folder, 'parts'), { recursive: true });
     writeFileSync(join(folder, 'parts', 'part.mjs'), 'a b;');
     writeFileSync(join(folder, 'parts', 'linked.mjs'), '\nimport { none } from "./good.mjs";');
+    writeFileSync(join(folder, 'parts', 'typeless.js'), '\n\nexport const a = );');
     writeFileSync(join(folder, 'parts', 'good.mjs'), 'export default 1;');
     const { code, stderr } = await rollout('--env', './my #1 env.mjs', '--policy', 'zero');
     expect(code).toBe(1);
