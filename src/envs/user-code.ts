@@ -69,14 +69,18 @@ class FileCode implements UserCode {
     enterStep(this.#episode, this.#stepCount);
     enterMember(member);
     try {
-      return this.#guard(member, 'no exception', () => {
-        const value = run();
-        if (!isPromise(value)) return value;
-        // Its own failure would otherwise end the process first.
-        Promise.resolve(value).catch(() => {});
-        const remedy = 'Environments are synchronous: leave out async and await';
-        throw this.refusal(member, 'a value at once', 'a promise', remedy);
-      });
+      return this.#guard(
+        member,
+        () => 'no exception',
+        () => {
+          const value = run();
+          if (!isPromise(value)) return value;
+          // Its own failure would otherwise end the process first.
+          Promise.resolve(value).catch(() => {});
+          const remedy = 'Environments are synchronous: leave out async and await';
+          throw this.refusal(member, 'a value at once', 'a promise', remedy);
+        },
+      );
     } finally {
       leaveMember();
     }
@@ -89,11 +93,13 @@ class FileCode implements UserCode {
     prefix = '',
   ): Record<Name, unknown> {
     const values = {} as Record<Name, unknown>;
-    for (const name of names) {
-      const expected = `${prefix}${name} to be read without an exception`;
-      values[name] = this.#guard(member, expected, () => given[name]);
-    }
-    return values;
+    let reading: Name;
+    const read = () => {
+      for (reading of names) values[reading] = given[reading];
+      return values;
+    };
+    // The text is made only where one throws: every step reads some.
+    return this.#guard(member, () => `${prefix}${reading} to be read without an exception`, read);
   }
 
   checkNumber(member: string, what: string, value: unknown): void {
@@ -135,14 +141,14 @@ class FileCode implements UserCode {
     this.#isRestored = true;
   }
 
-  #guard<T>(member: string, expected: string, run: () => T): T {
+  #guard<T>(member: string, expected: () => string, run: () => T): T {
     try {
       return run();
     } catch (cause) {
       if (cause instanceof Error && this.#refusals.has(cause)) throw cause;
       const error = invalidArgument({
         where: this.#where(member),
-        expected,
+        expected: expected(),
         actual: thrownText(cause, this.#file),
         cause,
       });

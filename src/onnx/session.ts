@@ -129,8 +129,9 @@ function openOn(device: Device, model: Uint8Array, options: SessionOptions, name
 }
 
 /**
- * Longest busy-wait of a thread for the next operator. The runtime's own bound is a number of pauses, 16 ms on one processor and half a second on
- * another: on a core that other work wants, each of them takes it from the thread that has the operator. To wake a thread takes a tenth of this.
+ * Longest busy-wait of a thread for the next operator. The runtime's own bound is a number of pauses, by its authors (onnxruntime, pull request
+ * 27916) 3 to 500 ms by processor: on a core that other work wants, each of them takes it from the thread that has the operator. To wake a
+ * thread takes tens of microseconds.
  */
 const spinMicroseconds = 100;
 

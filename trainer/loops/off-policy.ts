@@ -14,7 +14,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { createRandom, type Random } from '../../src/contract/random.ts';
 import { takeUpdate } from '../off-policy/finite-loss.ts';
-import type { LearnMetrics, OffPolicyLearner } from '../off-policy/learner.ts';
+import type { OffPolicyLearner } from '../off-policy/learner.ts';
 import { networkSizes } from '../off-policy/networks.ts';
 import { type Batch, createBatch } from '../replay/batch.ts';
 import { createReplayBuffer, type ReplayBuffer, type ReplayState } from '../replay/replay-buffer.ts';
@@ -29,6 +29,7 @@ import { createKeptLearners, type KeptLearners, removeKeptAfter } from '../run/k
 import type { MetricFiles } from '../run/metrics.ts';
 import { openRecords } from '../run/records.ts';
 import { type Collector, createCollector } from './collector.ts';
+import { createDivergenceWatch, type DivergenceWatch } from './divergence.ts';
 import { DueUpdates, turnIntervalMs } from './due-updates.ts';
 import { createEvaluationsInFlight, type EvaluationsInFlight, type EvaluationsState } from './evaluations-in-flight.ts';
 import { failureOf, isInUpdate } from './loop-end.ts';
@@ -111,11 +112,8 @@ type Loop = {
   readonly recordCount: () => number;
   readonly record: (metrics: Readonly<Record<string, number>>) => void;
   readonly updates: DueUpdates;
+  readonly watchDivergence: DivergenceWatch;
   step: number;
-  /** Whether it was told that the critics diverge. */
-  isDiverging: boolean;
-  /** The largest |value| as the critics began: theirs, or what rewards and an entropy allowed then. */
-  firstLargest: number | undefined;
   /** What the newest checkpoint has: a step may end with some of its updates, and an evaluation of it after it. */
   saved: Extent;
 };
@@ -153,8 +151,7 @@ async function createLoop(options: RunOptions, files: MetricFiles, resumed: Resu
       now,
     }),
     step: resumed?.step ?? 0,
-    isDiverging: false,
-    firstLargest: undefined,
+    watchDivergence: createDivergenceWatch(learner, options.log),
     saved: { updateCount: resumed?.state.updateCount ?? 0, evaluationCount: evaluations.list.length },
   };
   return loop;
@@ -279,29 +276,8 @@ function learn(loop: Loop): void {
   if (lost !== undefined) throw new Error(`${lost[0]}: expected a finite metric, got ${lost[1]}`);
   if (metrics === null) return;
   loop.record(updatesPerRun === 1 ? metrics : { ...metrics, updatesPerRun });
-  warnOfDivergence(loop, metrics);
+  loop.watchDivergence(loop.step, metrics, replay.largestReward);
 }
-
-/** Twice what rewards allow: before that, critics may be optimistic for a while. */
-const divergedFactor = 2;
-
-/** Once in a run. While no step has had a reward, nothing says how large a value can be. */
-function warnOfDivergence(loop: Loop, { targetMean = 0 }: LearnMetrics): void {
-  const { step, replay, options } = loop;
-  if (loop.isDiverging || replay.largestReward === 0) return;
-  const allowed = options.learner.largestValue(replay.largestReward);
-  // Values of networks that have not learnt, and of an entropy that is less by now, stay for a while.
-  loop.firstLargest ??= Math.max(allowed, Math.abs(targetMean));
-  const largest = Math.max(allowed, loop.firstLargest);
-  if (Math.abs(targetMean) <= divergedFactor * largest) return;
-  loop.isDiverging = true;
-  options.log?.warn(
-    { step, targetMean: rounded(targetMean), largest: rounded(largest) },
-    'the critics diverge: their mean target is more than twice what the largest reward so far adds up to, earned in every step. Lower learning rates may help (--critic-lr, --actor-lr)',
-  );
-}
-
-const rounded = (value: number): number => Number(value.toPrecision(3));
 
 async function finishStep(loop: Loop): Promise<void> {
   const { collector, evaluations, options } = loop;
