@@ -73,7 +73,7 @@ const rooms = [
   room('trainer/run', {
     folders: 'environment',
     imports:
-      'src/contract src/files src/advantages src/package src/onnx src/envs trainer/machine trainer/engine trainer/rollout trainer/export trainer/seeing',
+      'src/contract src/files src/package src/onnx src/envs trainer/machine trainer/engine trainer/rollout trainer/export trainer/seeing',
     packages: 'pino yaml zod',
   }),
   room('trainer/off-policy', {
@@ -82,8 +82,7 @@ const rooms = [
     packages: '@tensorflow/tfjs-core zod',
   }),
   room('trainer/loops', {
-    imports:
-      'src/contract src/advantages src/package src/envs trainer/replay trainer/rollout trainer/run trainer/off-policy',
+    imports: 'src/contract src/package src/envs trainer/replay trainer/rollout trainer/run trainer/off-policy',
     packages: 'zod',
   }),
   // Beside each other, so that none imports another.

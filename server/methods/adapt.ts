@@ -7,7 +7,8 @@
  */
 
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import { policyGradientCoefficients, type Sliced } from '../../src/advantages/policy-gradient.ts';
+import { policyGradientCoefficients } from '../../src/advantages/policy-gradient.ts';
+import type { Sliced } from '../../src/contract/sliced.ts';
 import type { AdaptRequest, AdaptResponseSchema } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { drawContext, type Gaussian } from '../../src/posterior/latent-knowledge.ts';
 import { checkResult, type Sent } from '../call/finite.ts';

@@ -1,12 +1,12 @@
 import { describe, expect, test } from 'vitest';
+import { baselineValues } from '../../src/advantages/linear-baseline.ts';
 import {
-  baselineValues,
   discountedReturns,
   generalisedAdvantages,
   policyGradientCoefficients,
-  runToEnd,
 } from '../../src/advantages/policy-gradient.ts';
 import { createRandom } from '../../src/contract/random.ts';
+import { runToEnd } from '../../src/contract/sliced.ts';
 
 describe('returns and advantages', () => {
   const reward = Float32Array.of(1, 2, 4);

@@ -13,7 +13,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import { runToEnd } from '../../src/advantages/policy-gradient.ts';
+import { runToEnd } from '../../src/contract/sliced.ts';
 import { createEnvironment } from '../../src/envs/registry.ts';
 import { type MamlPolicy, mamlDefaults, mamlPolicies } from '../../trainer/algorithms/maml/config.ts';
 import { createMamlLearner } from '../../trainer/algorithms/maml/learner.ts';

@@ -8,8 +8,8 @@
  */
 
 import { z } from 'zod';
-import type { Sliced } from '../../src/advantages/policy-gradient.ts';
 import { invalidArgument } from '../../src/contract/errors.ts';
+import type { Sliced } from '../../src/contract/sliced.ts';
 import type { Evaluation } from '../../src/package/manifest.ts';
 import type { RunContext, RunResult } from '../run/algorithm.ts';
 import { type Checkpoints, createCheckpoints, type LoadedRun, loadRun } from '../run/checkpoints.ts';

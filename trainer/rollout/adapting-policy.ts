@@ -7,9 +7,10 @@
  * - By steps on its weights (MAML): actions are samples before adaptation and after it.
  */
 
-import { policyGradientCoefficients, runToEnd } from '../../src/advantages/policy-gradient.ts';
+import { policyGradientCoefficients } from '../../src/advantages/policy-gradient.ts';
 import { failedPrecondition } from '../../src/contract/errors.ts';
 import { normalRow } from '../../src/contract/random.ts';
+import { runToEnd } from '../../src/contract/sliced.ts';
 import type { PolicySpecs } from '../../src/contract/tensor-spec.ts';
 import { feedsOf } from '../../src/onnx/feeds.ts';
 import { openSession } from '../../src/onnx/session.ts';

@@ -3,8 +3,8 @@
  * environments, [T, N, ...], row-major, in ordinary arrays.
  */
 
-import { runToEnd, type Sliced } from '../../src/advantages/policy-gradient.ts';
 import { invalidArgument } from '../../src/contract/errors.ts';
+import { runToEnd, type Sliced } from '../../src/contract/sliced.ts';
 import { specSize } from '../../src/contract/tensor-spec.ts';
 import { requireMemory } from '../machine/memory.ts';
 import type { Transition } from '../replay/replay-buffer.ts';

@@ -1,7 +1,7 @@
 /** Long work with turns of the event loop between: timers and interrupts get theirs. */
 
 import { setImmediate as turn } from 'node:timers/promises';
-import type { Sliced } from '../../src/advantages/policy-gradient.ts';
+import type { Sliced } from '../../src/contract/sliced.ts';
 
 const turnIntervalMs = 50;
 

@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
-import { runToEnd } from '../../../src/advantages/policy-gradient.ts';
+import { runToEnd } from '../../../src/contract/sliced.ts';
 import { type IterativeLearner, trainIterations } from '../../../trainer/loops/iterations.ts';
 import { PartialUpdate, takeUpdate } from '../../../trainer/off-policy/finite-loss.ts';
 import { checkpointSteps, loadNewestCheckpoint } from '../../../trainer/run/checkpoint.ts';

@@ -3,7 +3,7 @@
  * directions lose their conjugacy after a few iterations.
  */
 
-import type { Sliced } from '../../../src/advantages/policy-gradient.ts';
+import type { Sliced } from '../../../src/contract/sliced.ts';
 import { requireFiniteLoss } from '../../off-policy/finite-loss.ts';
 
 export type ConjugateGradientConfig = {

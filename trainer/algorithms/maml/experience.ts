@@ -1,7 +1,8 @@
 /** From a rollout of all tasks to each task's steps with their advantages. */
 
-import { type AdvantageConfig, policyGradientCoefficients, runToEnd } from '../../../src/advantages/policy-gradient.ts';
+import { type AdvantageConfig, policyGradientCoefficients } from '../../../src/advantages/policy-gradient.ts';
 import { failedPrecondition } from '../../../src/contract/errors.ts';
+import { runToEnd } from '../../../src/contract/sliced.ts';
 import { episodesOf, type Rollout } from '../../rollout/collect.ts';
 import type { StepArrays } from './task-computations.ts';
 

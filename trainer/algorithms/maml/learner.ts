@@ -3,8 +3,8 @@
  * one trust-region step.
  */
 
-import type { Sliced } from '../../../src/advantages/policy-gradient.ts';
 import { createRandom } from '../../../src/contract/random.ts';
+import type { Sliced } from '../../../src/contract/sliced.ts';
 import type { PolicySpecs } from '../../../src/contract/tensor-spec.ts';
 import type { TaskDistribution } from '../../../src/envs/task-distribution.ts';
 import { initialise } from '../../../src/nn/parameters.ts';

@@ -3,7 +3,7 @@
  * batch's number, the tasks and the policies; neither threads nor earlier batches matter.
  */
 
-import type { Sliced } from '../../../src/advantages/policy-gradient.ts';
+import type { Sliced } from '../../../src/contract/sliced.ts';
 import { finished, type Rollout, rolloutSlices } from '../../rollout/collect.ts';
 import { createVectorEnv, type VectorEnv, type VectorEnvOptions } from '../../rollout/vector-env.ts';
 import type { TaskPolicies } from './task-policies.ts';

@@ -1,6 +1,6 @@
 /** One trust-region step: the natural gradient's direction by conjugate gradient, its length by the divergence, and a line search. */
 
-import type { Sliced } from '../../../src/advantages/policy-gradient.ts';
+import type { Sliced } from '../../../src/contract/sliced.ts';
 import { type ConjugateGradientConfig, conjugateGradient, dot } from './conjugate-gradient.ts';
 
 export type TrpoConfig = ConjugateGradientConfig & {

@@ -5,8 +5,8 @@
  * Source: Rakelly et al. 2019, algorithm 1 and released code.
  */
 
-import type { Sliced } from '../../../src/advantages/policy-gradient.ts';
 import { createRandom, type Random } from '../../../src/contract/random.ts';
+import type { Sliced } from '../../../src/contract/sliced.ts';
 import type { Batch } from '../../replay/batch.ts';
 import type { EpisodeBuffer } from '../../replay/episode-buffer.ts';
 import type { TaskReplay } from '../../replay/task-replay.ts';

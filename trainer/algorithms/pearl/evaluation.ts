@@ -5,8 +5,8 @@
  * Source: Rakelly et al. 2019, released code.
  */
 
-import type { Sliced } from '../../../src/advantages/policy-gradient.ts';
 import { createRandom } from '../../../src/contract/random.ts';
+import type { Sliced } from '../../../src/contract/sliced.ts';
 import { drawContext } from '../../../src/posterior/latent-knowledge.ts';
 import { episodesOf, type Rollout, transitionsOf } from '../../rollout/collect.ts';
 import type { RunningPosteriors } from './posteriors.ts';

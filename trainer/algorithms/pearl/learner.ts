@@ -4,8 +4,8 @@
  * for about 0.2 s. Everything that it does is a function of its state, so a run that goes on from any piece equals one that was not stopped.
  */
 
-import type { Sliced } from '../../../src/advantages/policy-gradient.ts';
 import { createRandom, type Random } from '../../../src/contract/random.ts';
+import type { Sliced } from '../../../src/contract/sliced.ts';
 import type { IterationReport, IterativeLearner } from '../../loops/iterations.ts';
 import { takeUpdate } from '../../off-policy/finite-loss.ts';
 import { learnerState } from '../../off-policy/learner-state.ts';

@@ -1,7 +1,7 @@
 /** The parts of one PEARL run, put together: networks, replay, samplers, learner and evaluation. */
 
-import type { Sliced } from '../../../src/advantages/policy-gradient.ts';
 import { invalidArgument } from '../../../src/contract/errors.ts';
+import type { Sliced } from '../../../src/contract/sliced.ts';
 import { type PolicySpecs, specSize } from '../../../src/contract/tensor-spec.ts';
 import type { TaskFamily } from '../../../src/envs/task-distribution.ts';
 import type { Engine } from '../../engine/engine.ts';

@@ -1,7 +1,7 @@
 /** Plays R rows of episodes at once, each in a task of its own with a z of its own. */
 
-import type { Sliced } from '../../../src/advantages/policy-gradient.ts';
 import type { Random } from '../../../src/contract/random.ts';
+import type { Sliced } from '../../../src/contract/sliced.ts';
 import { requireMemory } from '../../machine/memory.ts';
 import { finished, type Rollout, rolloutSlices, rolloutStepBytes } from '../../rollout/collect.ts';
 import { createVectorEnv, type VectorEnv, type VectorEnvOptions } from '../../rollout/vector-env.ts';

@@ -1,6 +1,6 @@
 /** One PEARL run: its evaluations, reports and the published model. */
 
-import type { Sliced } from '../../../src/advantages/policy-gradient.ts';
+import type { Sliced } from '../../../src/contract/sliced.ts';
 import { type IterationsConfig, type TaskEvaluation, trainIterations } from '../../loops/iterations.ts';
 import type { Setup, SetupToCheck, Training } from '../../run/algorithm.ts';
 import { moments } from '../../run/evaluation.ts';

@@ -2,13 +2,13 @@
 
 import type * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { baselineValues } from '../../../../src/advantages/linear-baseline.ts';
 import {
-  baselineValues,
   discountedReturns,
   generalisedAdvantages,
   policyGradientCoefficients,
-  runToEnd,
 } from '../../../../src/advantages/policy-gradient.ts';
+import { runToEnd } from '../../../../src/contract/sliced.ts';
 import { under } from '../../../../src/nn/parameters.ts';
 import { createLayout, viewsOf } from '../../../../src/optim/layout.ts';
 import { valueAndGradients } from '../../../../src/trace/differentiate.ts';

@@ -1,8 +1,8 @@
 /** Episodes of all tasks together: the same for any number of threads, a function of the batch's number, and each task's own policy. */
 
 import { afterEach, describe, expect, test } from 'vitest';
-import { runToEnd } from '../../../../src/advantages/policy-gradient.ts';
 import { createRandom } from '../../../../src/contract/random.ts';
+import { runToEnd } from '../../../../src/contract/sliced.ts';
 import type { PolicySpecs } from '../../../../src/contract/tensor-spec.ts';
 import { createEnvironment } from '../../../../src/envs/registry.ts';
 import type { TaskDistribution } from '../../../../src/envs/task-distribution.ts';

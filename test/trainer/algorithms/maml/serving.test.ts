@@ -3,8 +3,9 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type AdaptingModel, driveTask, type TaskSeeds, taskSeeds } from '../../../../clients/cli/adapted-episodes.ts';
 import type { PolicyClient } from '../../../../clients/typescript/client.ts';
-import { policyGradientCoefficients, runToEnd } from '../../../../src/advantages/policy-gradient.ts';
+import { policyGradientCoefficients } from '../../../../src/advantages/policy-gradient.ts';
 import { normalRow } from '../../../../src/contract/random.ts';
+import { runToEnd } from '../../../../src/contract/sliced.ts';
 import type { PolicySpecs } from '../../../../src/contract/tensor-spec.ts';
 import { createEnvironment } from '../../../../src/envs/registry.ts';
 import { type MamlConfig, mamlDefaults } from '../../../../trainer/algorithms/maml/config.ts';

@@ -1,8 +1,8 @@
 /** The trust-region step and its pieces against dense solutions of small problems. */
 
 import { describe, expect, test } from 'vitest';
-import { runToEnd } from '../../../../src/advantages/policy-gradient.ts';
 import { createRandom } from '../../../../src/contract/random.ts';
+import { runToEnd } from '../../../../src/contract/sliced.ts';
 import { conjugateGradient } from '../../../../trainer/algorithms/maml/conjugate-gradient.ts';
 import { searchLine, type TrpoProblem, trpoDefaults, trpoStep } from '../../../../trainer/algorithms/maml/trpo.ts';
 import { policyIn64, smallConfig, smallProblem } from './fixture.ts';

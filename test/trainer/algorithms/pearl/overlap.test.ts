@@ -7,7 +7,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { runToEnd } from '../../../../src/advantages/policy-gradient.ts';
+import { runToEnd } from '../../../../src/contract/sliced.ts';
 import { createEnvironment } from '../../../../src/envs/registry.ts';
 import { type PearlConfig, pearlDefaults } from '../../../../trainer/algorithms/pearl/config.ts';
 import {
