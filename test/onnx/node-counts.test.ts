@@ -49,8 +49,8 @@ const specs = {
 };
 
 test.each([
-  ['mlp-standard', { 'td3-act': 8, 'td3-critic': 73, 'td3-actor': 47 }],
-  ['sa-hyper', { 'td3-act': 8, 'td3-critic': 502, 'td3-actor': 96 }],
+  ['mlp-standard', { 'td3-act': 8, 'td3-critic': 74, 'td3-actor': 47 }],
+  ['sa-hyper', { 'td3-act': 8, 'td3-critic': 503, 'td3-actor': 96 }],
 ])('TD3 with %s critics', (architecture, expected) => {
   const counts: Record<string, number> = {};
   createTd3Learner({ config: td3Defaults({ architecture }), specs, engine: countingEngine(counts), seed: 1 });
@@ -69,8 +69,8 @@ const parameterInputs = (prefix: string, parameterSpecs: ParameterSpecs): Record
  * Policy: 17 -> 256 -> 256 -> mean and log standard deviation of 6; temperature fixed.
  */
 describe.each([
-  ['mlp-standard', { critic: 95, actor: 113 }],
-  ['sa-hyper', { critic: 558, actor: 215 }],
+  ['mlp-standard', { critic: 96, actor: 111 }],
+  ['sa-hyper', { critic: 559, actor: 213 }],
 ])('SAC with %s critics', (architecture, expected) => {
   const policy = createPolicy({ architecture: 'sac-policy' }, sizes);
   const critic = createCritic({ architecture }, { ...sizes, ensembleSize: 2 });

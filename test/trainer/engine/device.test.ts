@@ -4,8 +4,11 @@ import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, test } from 'vitest';
 import { createRandom } from '../../../src/contract/random.ts';
 import { multiplyAdds } from '../../../src/onnx/multiply-adds.ts';
+import { optimise } from '../../../src/onnx/passes/index.ts';
 import { isInstalled } from '../../../src/onnx/providers.ts';
-import { type InputSpec, trace } from '../../../src/trace/trace.ts';
+import { type InputSpec, type TracedFunction, trace } from '../../../src/trace/trace.ts';
+import { sacDefaults } from '../../../trainer/algorithms/sac/config.ts';
+import { createSacLearner } from '../../../trainer/algorithms/sac/learner.ts';
 import { createTd3Learner } from '../../../trainer/algorithms/td3/learner.ts';
 import { createEngine } from '../../../trainer/engine/choose.ts';
 import type { Engine } from '../../../trainer/engine/engine.ts';
@@ -13,7 +16,7 @@ import { compileItems } from '../../../trainer/engine/items.ts';
 import { createTracedEngine } from '../../../trainer/engine/traced.ts';
 import { loadsFail, runsFail } from '../../onnx/faulty-devices.ts';
 import { withWebgpu } from '../../webgpu.ts';
-import { randomBatch, smallConfig, specs } from '../algorithms/td3/fixture.ts';
+import { criticConfigs, randomBatch, smallConfig, specs } from '../algorithms/td3/fixture.ts';
 
 const rows = 64;
 
@@ -60,6 +63,34 @@ test('the work of a graph is the multiply-adds of its products', () => {
     return { square: tf.matMul(x as tf.Tensor2D, x as tf.Tensor2D, true), y: tf.matMul(tf.expandDims(h, 1), v!) };
   });
   expect(multiplyAdds(graph)).toBe(60 + 45 + 40);
+});
+
+/** Operators of an engine's computations, as they are compiled. */
+function operatorsOf(learn: (engine: Engine) => void): Set<string> {
+  const operators = new Set<string>();
+  const note = (name: string, inputs: Readonly<Record<string, InputSpec>>, fn: TracedFunction) => {
+    const specs = Object.fromEntries(Object.entries(inputs).map(([input, { shape }]) => [input, { shape }]));
+    for (const { op } of optimise(trace(name, specs, fn)).nodes) operators.add(op);
+    return { run() {}, dispose() {} };
+  };
+  learn({
+    name: 'noting',
+    compile: ({ name, inputs, fn }) => note(name, inputs, fn),
+    compileRepeated: ({ name, state, slices, pass }) => note(name, { ...state, ...slices }, pass),
+  });
+  return operators;
+}
+
+test.each([1, 2])('updates, %i in a run, have no operator for which CUDA needs cuDNN', (updatesPerRun) => {
+  const operators = operatorsOf((engine) => {
+    for (const critic of Object.values(criticConfigs)) {
+      createTd3Learner({ config: smallConfig(critic), specs, engine, seed: 1, updatesPerRun });
+      const config = { ...sacDefaults(critic, 'Hopper-v5'), actorHiddenSizes: [16], batchSize: 12 };
+      createSacLearner({ config, specs, engine, seed: 1, updatesPerRun });
+    }
+  });
+  expect(operators).toContain('Min');
+  for (const op of ['ReduceMin', 'ReduceMax', 'ReduceL1', 'ReduceProd']) expect(operators).not.toContain(op);
 });
 
 test.skipIf(isInstalled('cuda'))('a device that is missing is an error when an update is compiled for it', () => {
