@@ -12,6 +12,12 @@ import grpc.aio
 from ._connection import LOOK_MS, WAIT_MS_MAX, Connection, Link
 
 
+class AioLink(Link):
+    def is_connected(self) -> bool:
+        """As Link."""
+        return bool(self.channel.get_state() is grpc.ChannelConnectivity.READY)
+
+
 class AioConnection(Connection):
     def __init__(self, where: str, address: str, options: Mapping[str, Any]) -> None:
         """As Connection. May be made where no loop runs."""
@@ -100,10 +106,10 @@ class AioConnection(Connection):
         if link is not None:
             await self._end(link)
 
-    def _open(self) -> grpc.aio.Channel:
+    def _open(self) -> AioLink:
         if self._credentials is None:
-            return grpc.aio.insecure_channel(self.address, options=self._channel_options)
-        return grpc.aio.secure_channel(self.address, self._credentials, options=self._channel_options)
+            return AioLink(grpc.aio.insecure_channel(self.address, options=self._channel_options))
+        return AioLink(grpc.aio.secure_channel(self.address, self._credentials, options=self._channel_options))
 
     async def _end(self, link: Link) -> None:
         for call in [call for call, of in self._calls.items() if of is link]:
@@ -120,12 +126,13 @@ class AioConnection(Connection):
             if link is not None:
                 await self._end(link)
 
-    def _ping(self, link: Link, hear: Callable[[grpc.StatusCode], None]) -> None:
+    def _ping(self, link: Link, hear: Callable[[], None]) -> None:
         async def ask() -> None:
             call = link.health(b"", metadata=self.metadata(None, None))
             self._calls[call] = link
             try:
-                hear(await call.code())
+                await call.code()
+                hear()
             finally:
                 del self._calls[call]
 

@@ -72,7 +72,7 @@ _HEALTH_PATH = "/grpc.health.v1.Health/Check"
 _UNARY_METHODS = ("Act", "QGrad", "Adapt", "Prepare", "ListModels", "GetModel")
 
 
-class Link:
+class Link(ABC):
     """One channel of the library, with what is called over it. `lost` says why it was cut."""
 
     def __init__(self, channel: Any) -> None:
@@ -85,6 +85,10 @@ class Link:
         # Whether a call was answered since that was last looked at.
         self.heard = False
         self.lost: str | None = None
+
+    @abstractmethod
+    def is_connected(self) -> bool:
+        """Whether a server said hello and its connection did not break since."""
 
     def act_stream(self, read: Callable[[bytes], bytes] = lambda data: data) -> Any:
         """What opens a call of ActStream. The library calls `read` for each answer."""
@@ -139,16 +143,16 @@ class Connection(ABC):
         """Calls a method, and later `done` once, with the response or the error. Raises cancelled where the client was closed."""
 
     @abstractmethod
-    def _open(self) -> Any:
-        """A channel of the library."""
+    def _open(self) -> Link:
+        """A link that is not connected yet."""
 
     @abstractmethod
     def _watch(self) -> None:
         """Begins to look at the connection every LOOK_MS, until it is closed."""
 
     @abstractmethod
-    def _ping(self, link: Link, hear: Callable[[grpc.StatusCode], None]) -> None:
-        """Asks for the server's health over the link, and later tells `hear` the status."""
+    def _ping(self, link: Link, hear: Callable[[], None]) -> None:
+        """Asks for the server's health over the link, and calls `hear` when that is answered or refused."""
 
     def link(self, where: str) -> Link:
         """The one for the next call. Raises cancelled where the client was closed."""
@@ -156,7 +160,7 @@ class Connection(ABC):
             if self.closed:
                 raise closed_error(where)
             if self._link is None:
-                self._link = Link(self._open())
+                self._link = self._open()
             if not self._is_watched and self._keepalive_ms > 0:
                 self._is_watched = True
                 self._watch()
@@ -201,7 +205,7 @@ class Connection(ABC):
         link.lost = f"no sign of life for {self._silence_ms_max:g} ms"
         with self._lock:
             if self._link is link and not self.closed:
-                self._link = Link(self._open())
+                self._link = self._open()
 
     def error(self, link: Link, error: grpc.RpcError, method: str, timeout_ms: float) -> Exception:
         """Of a call over that link."""
@@ -241,36 +245,31 @@ class Watched:
     for dead.
     """
 
-    def __init__(self, link: Link, ping: Callable[[Link, Callable[[grpc.StatusCode], None]], None]) -> None:
-        """`ping` asks for the server's health and calls, later, with the status that came."""
+    def __init__(self, link: Link, ping: Callable[[Link, Callable[[], None]], None]) -> None:
+        """`ping` asks for the server's health and calls when that is answered or refused."""
         self.link = link
         self._ping = ping
         self._silent_ms = 0.0
         self._unasked_ms = float(WAIT_MS_MAX)
         self._is_asked = False
-        # Until a server answered, and after its connection broke, the library's own limits hold.
-        self._answered = False
 
     def look(self, keepalive_ms: float, silence_ms_max: float) -> bool:
         """Whether the silence is too long. Pings where that is due."""
-        if self.link.heard:
-            # It may be silent before it answers the first ping.
+        # Before a connection stands, and after it broke, the library's own limits hold.
+        if self.link.heard or not self.link.is_connected():
             self.link.heard = False
             self._silent_ms = 0
-            self._answered = True
         self._silent_ms += LOOK_MS
         self._unasked_ms += LOOK_MS
         if not self._is_asked and self._unasked_ms >= keepalive_ms:
             self._unasked_ms = 0
             self._is_asked = True
             self._ping(self.link, self._hear)
-        return self._answered and self._silent_ms >= silence_ms_max
+        return self._silent_ms >= silence_ms_max
 
-    def _hear(self, code: grpc.StatusCode) -> None:
+    def _hear(self) -> None:
         self._is_asked = False
         self._silent_ms = 0
-        self._answered = code is not grpc.StatusCode.UNAVAILABLE
-        self.link.heard = False
 
 
 def void(_: object) -> None:

@@ -12,6 +12,20 @@ from ._connection import LOOK_MS, WAIT_MS_MAX, Connection, Link
 from .errors import closed_error, lost_error
 
 
+class SyncLink(Link):
+    def __init__(self, channel: grpc.Channel) -> None:
+        super().__init__(channel)
+        self._state: grpc.ChannelConnectivity | None = None
+        channel.subscribe(self._note_state)
+
+    def is_connected(self) -> bool:
+        """As Link."""
+        return self._state is grpc.ChannelConnectivity.READY
+
+    def _note_state(self, state: grpc.ChannelConnectivity) -> None:
+        self._state = state
+
+
 class SyncConnection(Connection):
     def __init__(self, where: str, address: str, options: Mapping[str, Any]) -> None:
         """As Connection."""
@@ -75,10 +89,10 @@ class SyncConnection(Connection):
         if link is not None:
             link.channel.close()
 
-    def _open(self) -> grpc.Channel:
+    def _open(self) -> SyncLink:
         if self._credentials is None:
-            return grpc.insecure_channel(self.address, options=self._channel_options)
-        return grpc.secure_channel(self.address, self._credentials, options=self._channel_options)
+            return SyncLink(grpc.insecure_channel(self.address, options=self._channel_options))
+        return SyncLink(grpc.secure_channel(self.address, self._credentials, options=self._channel_options))
 
     def _channel_error(self, link: Link, method: str) -> Exception:
         """The library's ValueError for a channel that was closed between two lines."""
@@ -95,9 +109,9 @@ class SyncConnection(Connection):
             if link is not None:
                 link.channel.close()
 
-    def _ping(self, link: Link, hear: Callable[[grpc.StatusCode], None]) -> None:
+    def _ping(self, link: Link, hear: Callable[[], None]) -> None:
         try:
             ping = link.health.future(b"", metadata=self.metadata(None, None))
         except ValueError:
             return  # The client was closed meanwhile.
-        ping.add_done_callback(lambda ping: hear(ping.code()))
+        ping.add_done_callback(lambda _ping: hear())

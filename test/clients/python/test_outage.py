@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
+import socket
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +16,9 @@ from conftest import NEVER_MS, OBSERVATION, Servers, until
 
 import hyperpolicy
 from hyperpolicy import ActStreamEvent, HyperpolicyError, PolicyClient
+
+# The hello of a server: a frame of HTTP/2 without settings.
+EMPTY_SETTINGS = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 
 
 def kind_of(call: Callable[[], Any]) -> str:
@@ -71,6 +77,37 @@ def test_a_server_that_freezes_after_its_first_answer_is_noticed(servers: Server
 
     with pytest.raises(HyperpolicyError, match="no sign of life for 800 ms"):
         asyncio.run(run_async()) if is_async else run()
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_server_that_freezes_before_its_first_answer_is_noticed(is_async: bool) -> None:
+    asked: Any = {"model": "m", "observation": OBSERVATION, "timeout_ms": NEVER_MS}
+
+    async def run_async(address: str) -> None:
+        async with hyperpolicy.AsyncPolicyClient(address) as client:
+            await client.act(**asked)
+
+    def run(address: str) -> None:
+        with PolicyClient(address) as client:
+            client.act(**asked)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        connections: list[socket.socket] = []
+
+        def greet() -> None:
+            # One connection after the other stands, and then nothing comes over it.
+            with contextlib.suppress(OSError):
+                while True:
+                    connections.append(listener.accept()[0])
+                    connections[-1].sendall(EMPTY_SETTINGS)
+
+        threading.Thread(target=greet, daemon=True).start()
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.raises(HyperpolicyError, match="no sign of life for 800 ms") as caught:
+            asyncio.run(run_async(address)) if is_async else run(address)
+        assert caught.value.kind == "unavailable"
+        for connection in connections:
+            connection.close()
 
 
 def test_a_server_that_restarts_has_its_stream_back(servers: Servers) -> None:
