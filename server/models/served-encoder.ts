@@ -1,7 +1,8 @@
 /** A loaded encoder of transitions. Knows nothing of requests and handles. */
 
+import { specSizes } from '../../src/contract/tensor-spec.ts';
 import { feedsOf } from '../../src/onnx/feeds.ts';
-import { checkGraph, rowRules, sizesOf, type TensorRule } from '../../src/package/graph-contract.ts';
+import { checkGraph, rowRules, type TensorRule } from '../../src/package/graph-contract.ts';
 import type { Manifest } from '../../src/package/manifest.ts';
 import {
   encoderOutputs,
@@ -60,7 +61,7 @@ export async function openEncoder(
   encoder: NonNullable<Manifest['encoder']>,
 ): Promise<ServedEncoder & { dispose(): void }> {
   const { aggregation = 'product', prior, file } = encoder;
-  const size = sizesOf(manifest).contextSize;
+  const size = specSizes(manifest).contextSize;
   const { observation, action, reward, nextObservation } = rowRules(manifest);
   const memorySize = encoder.inputs.find(({ name }) => name === 'memory')?.shape.at(-1) as number | undefined;
   const readsNextObservation = encoder.inputs.some(({ name }) => name === nextObservation.name);

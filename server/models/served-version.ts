@@ -1,12 +1,12 @@
 /** One loaded version of a model, verified by its probes. Owns its networks until it is retired and idle. */
 
 import { clipToBounds, float32Bounds } from '../../src/contract/bounds.ts';
+import { specSizes } from '../../src/contract/tensor-spec.ts';
 import type { Precision } from '../../src/onnx/precision.ts';
 import type { Device } from '../../src/onnx/providers.ts';
 import { openSession, type SessionOptions } from '../../src/onnx/session.ts';
 import { isBounded } from '../../src/onnx/small-network.ts';
 import { createStepper } from '../../src/pacing/unhurried.ts';
-import { sizesOf } from '../../src/package/graph-contract.ts';
 import { readListedFile } from '../../src/package/listed-file.ts';
 import { graphsOf, type Manifest } from '../../src/package/manifest.ts';
 import type { PackageIndex } from '../../src/package/package.ts';
@@ -79,7 +79,7 @@ export async function openVersion(index: PackageIndex, options: OpenVersionOptio
     device,
     precision: device === 'cuda' ? precision : 'float32',
     publishedAtMs: Date.parse(manifest.training.publishedAt),
-    ...sizesOf(manifest),
+    ...specSizes(manifest),
     ...networks,
     ...actionBounds(manifest),
     ...createHolds(criticCache, () => {

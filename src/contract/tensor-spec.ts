@@ -45,6 +45,15 @@ export type PolicySpecs = {
 
 export const specSize = (spec: TensorSpec): number => spec.names.length;
 
+/** Values of one observation, action and context; 0 without a context. */
+export type SpecSizes = Readonly<Record<'observationSize' | 'actionSize' | 'contextSize', number>>;
+
+export const specSizes = ({ observation, action, context }: PolicySpecs): SpecSizes => ({
+  observationSize: specSize(observation),
+  actionSize: specSize(action),
+  contextSize: context === null ? 0 : specSize(context),
+});
+
 /**
  * SHA-256 over the specs in a canonical order, as `sha256:<hex>`. Two parties with the same fingerprint agree on
  * names, bounds, units and order of every value.

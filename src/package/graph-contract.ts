@@ -1,6 +1,7 @@
 /** The contract between trainer and server: names and sizes of the inputs and outputs of each graph. Checks a version's graphs. */
 
 import { failedPrecondition } from '../contract/errors.ts';
+import { specSizes } from '../contract/tensor-spec.ts';
 import type { Graph, GraphTensor, Manifest } from './manifest.ts';
 
 /** A tensor of the contract: the first dimension is rows (or contexts), then these sizes. */
@@ -71,7 +72,7 @@ function checkSide(
 
 /** The tensors of a model's rows. `contexts` is empty if the model takes no context. */
 export function rowRules(manifest: Manifest) {
-  const { observationSize, actionSize, contextSize } = sizesOf(manifest);
+  const { observationSize, actionSize, contextSize } = specSizes(manifest);
   const rule = (name: string, ...sizes: readonly number[]): TensorRule => ({ name, sizes });
   const context = rule('context', contextSize);
   return {
@@ -83,13 +84,5 @@ export function rowRules(manifest: Manifest) {
     coefficient: rule('coefficient'),
     context,
     contexts: contextSize > 0 ? [context] : [],
-  };
-}
-
-export function sizesOf(manifest: Manifest) {
-  return {
-    observationSize: manifest.observation.names.length,
-    actionSize: manifest.action.names.length,
-    contextSize: manifest.context?.names.length ?? 0,
   };
 }

@@ -5,10 +5,10 @@
 
 import { failedPrecondition } from '../../src/contract/errors.ts';
 import { createRandom } from '../../src/contract/random.ts';
+import { specSizes } from '../../src/contract/tensor-spec.ts';
 import type { Env } from '../../src/envs/env.ts';
 import { heldLayers } from '../../src/onnx/held-layers.ts';
 import { floatTensor, openSession, type TensorMap } from '../../src/onnx/session.ts';
-import { sizesOf } from '../../src/package/graph-contract.ts';
 import type { Manifest } from '../../src/package/manifest.ts';
 import type { ModelPackage } from '../../src/package/package.ts';
 import { createPackagePolicy } from '../rollout/policy.ts';
@@ -85,7 +85,7 @@ const latentStream = 0x6c617465;
 
 /** [K, C] */
 function taskInputs({ directory, manifest }: ModelPackage, { env, inputCount, seed }: InputOptions): Float32Array {
-  const { contextSize } = sizesOf(manifest);
+  const { contextSize } = specSizes(manifest);
   if (manifest.context?.source === 'latent') {
     const drawn = new Float32Array(inputCount * contextSize);
     createRandom(seed, latentStream).fillNormal(drawn);

@@ -2,9 +2,9 @@
 
 import { failedPrecondition } from '../../src/contract/errors.ts';
 import { type Gradients, reduceEnsemble } from '../../src/contract/reduced-ensemble.ts';
+import { specSizes } from '../../src/contract/tensor-spec.ts';
 import type { ReductionName } from '../../src/contract/words.ts';
 import { floatTensor, indexTensor, openSession, type Session, type TensorMap } from '../../src/onnx/session.ts';
-import { sizesOf } from '../../src/package/graph-contract.ts';
 import type { ModelPackage } from '../../src/package/package.ts';
 
 /** N rows, environment units. */
@@ -40,7 +40,7 @@ export function createPackageCritic({ directory, manifest, files }: ModelPackage
       remedy: 'Name a model that "hyperpolicy train td3" or "hyperpolicy train sac" has published',
     });
   }
-  const { observationSize, actionSize } = sizesOf(manifest);
+  const { observationSize, actionSize } = specSizes(manifest);
   const open = ({ file }: { readonly file: string }) =>
     openSession(files.get(file)!, { threadCount: 1, foreign: true }, file);
   const sessions = critic.kind === 'plain' ? [open(critic.graph)] : [open(critic.primary), open(critic.dynamic)];

@@ -2,6 +2,7 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import { invalidArgument } from '../../src/contract/errors.ts';
+import type { SpecSizes } from '../../src/contract/tensor-spec.ts';
 import { toNormalised } from '../../src/nn/action-scaling.ts';
 import type { Encoder } from '../../src/nn/encoders/encoder.ts';
 import { normalise } from '../../src/nn/normalisation.ts';
@@ -66,10 +67,7 @@ export function encoderResults(
  * `encoder.onnx`: observation [N, O], action [N, A], reward [N], if they are read next_observation [N, O] and memory [N, M] -> the
  * outputs of `encoderOutputs`.
  */
-export function exportEncoder(
-  options: EncoderExport,
-  { observationSize, actionSize }: { readonly observationSize: number; readonly actionSize: number },
-): GraphFile {
+export function exportEncoder(options: EncoderExport, { observationSize, actionSize }: SpecSizes): GraphFile {
   const { encoder, readsNextObservation = false } = options;
   const { memorySize } = encoder.steps;
   const inputs = {

@@ -1,7 +1,7 @@
 /** From trained networks to a published model package with probes. */
 
 import { invalidArgument } from '../../src/contract/errors.ts';
-import { type PolicySpecs, specSize } from '../../src/contract/tensor-spec.ts';
+import { type SpecSizes, specSizes } from '../../src/contract/tensor-spec.ts';
 import type { Units } from '../../src/nn/units.ts';
 import type { Manifest } from '../../src/package/manifest.ts';
 import { type ManifestDraft, type PublishedPackage, publishPackage } from '../../src/package/package.ts';
@@ -35,7 +35,7 @@ export function exportModel(given: ModelToExport): PackageContent {
   checkSizes(options);
   const policyFiles = policy && (adaptation === undefined ? exportPolicy(policy) : exportTaskPolicy(policy));
   const criticFiles = critic && exportCritic(critic);
-  const encoderFile = encoder && exportEncoder(encoder, sizesOf(specs));
+  const encoderFile = encoder && exportEncoder(encoder, specSizes(specs));
   const adapt = adaptationOf(options, policyFiles);
   const networks = [policyFiles, criticFiles].flatMap((network) => (network === null ? [] : filesOf(network)));
   const files = [...networks, ...[encoderFile, adapt?.file].filter((file) => file !== undefined)];
@@ -85,30 +85,25 @@ function adaptationOf({ policy, step, adaptation }: ModelToExport, files: Networ
   return { file: exportStep(policy, step, files), settings: { discount: step.discount, lambda: step.lambda } };
 }
 
-const sizesOf = ({ observation, action }: PolicySpecs) => ({
-  observationSize: specSize(observation),
-  actionSize: specSize(action),
-});
-
 /** Networks must have the sizes of the specs. Without this check only a server would refuse the package. */
 function checkSizes({ model, specs, policy, critic, encoder }: ModelToExport): void {
-  const text = (observation: number, action: number, context: number) =>
-    `observation ${observation}, action ${action}, context ${context}`;
-  const contextSize = specs.context === null ? 0 : specSize(specs.context);
-  const expected = text(specSize(specs.observation), specSize(specs.action), contextSize);
+  const text = ({ observationSize, actionSize, contextSize }: SpecSizes) =>
+    `observation ${observationSize}, action ${actionSize}, context ${contextSize}`;
+  const own = specSizes(specs);
+  const expected = text(own);
   for (const [name, sizes] of Object.entries({ policy: policy?.policy.sizes, critic: critic?.critic.sizes })) {
     if (sizes === undefined) continue;
     // A network may leave the context to the other one.
-    const actual = text(sizes.observationSize, sizes.actionSize, sizes.contextSize || contextSize);
+    const actual = text({ ...sizes, contextSize: sizes.contextSize || own.contextSize });
     if (actual !== expected) throw invalidArgument({ where: `publish "${model}" ${name}`, expected, actual });
   }
-  if (encoder !== undefined) checkEncoder(model, encoder, { ...sizesOf(specs), contextSize });
+  if (encoder !== undefined) checkEncoder(model, encoder, own);
 }
 
 function checkEncoder(
   model: string,
   { encoder: { sizes }, readsNextObservation = false }: EncoderExport,
-  { observationSize, actionSize, contextSize }: ReturnType<typeof sizesOf> & { readonly contextSize: number },
+  { observationSize, actionSize, contextSize }: SpecSizes,
 ): void {
   const text = (transition: number, latent: number) => `transition ${transition}, latent ${latent}`;
   const nextSize = readsNextObservation ? observationSize : 0;

@@ -6,7 +6,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { invalidArgument } from '../../src/contract/errors.ts';
 import { createRandom } from '../../src/contract/random.ts';
-import { type PolicySpecs, plainSpec, specSize } from '../../src/contract/tensor-spec.ts';
+import { type PolicySpecs, plainSpec, type SpecSizes, specSizes } from '../../src/contract/tensor-spec.ts';
 import { actionScaling } from '../../src/nn/action-scaling.ts';
 import { createCritic } from '../../src/nn/critics/registry.ts';
 import { createEncoder } from '../../src/nn/encoders/registry.ts';
@@ -26,10 +26,7 @@ import type { PolicyExport } from './policy.ts';
 
 export type NetworkKind = 'plain' | 'hyper' | 'none';
 
-export type RandomSizes = {
-  readonly observationSize: number;
-  readonly actionSize: number;
-  readonly contextSize: number;
+export type RandomSizes = SpecSizes & {
   /** Width of the hidden layers of plain and dynamic networks. */
   readonly hiddenSize: number;
   /** Widths of the primary's stages. */
@@ -110,12 +107,6 @@ function sizesOf(options: RandomOptions): RandomSizes {
   const given = { ...defaultSizes, ...options, ...(environment && specSizes(environment)) };
   return { ...given, contextSize: given.contextSize || (policy === 'hyper' || encoder === true ? 2 : 0) };
 }
-
-const specSizes = ({ observation, action, context }: PolicySpecs) => ({
-  observationSize: specSize(observation),
-  actionSize: specSize(action),
-  contextSize: context === null ? 0 : specSize(context),
-});
 
 function specsOf(
   { environment, contextSource = 'oracle', encoder }: RandomOptions,

@@ -13,9 +13,9 @@
 
 import { setImmediate as turn } from 'node:timers/promises';
 import { createRandom, type Random } from '../../src/contract/random.ts';
+import { specSizes } from '../../src/contract/tensor-spec.ts';
 import { takeUpdate } from '../off-policy/finite-loss.ts';
 import type { OffPolicyLearner } from '../off-policy/learner.ts';
-import { networkSizes } from '../off-policy/networks.ts';
 import { type Batch, createBatch } from '../replay/batch.ts';
 import { createReplayBuffer, type ReplayBuffer, type ReplayState } from '../replay/replay-buffer.ts';
 import type { VectorEnv } from '../rollout/vector-env.ts';
@@ -120,7 +120,7 @@ type Loop = {
 
 async function createLoop(options: RunOptions, files: MetricFiles, resumed: Resumed | undefined): Promise<Loop> {
   const { envs, learner, config, now = () => performance.now() } = options;
-  const sizes = networkSizes(envs.specs);
+  const sizes = specSizes(envs.specs);
   const replay = createReplayBuffer({ capacity: config.replayCapacity, ...sizes });
   const startedAt = now();
   const seconds = () => Math.round((resumed?.state.seconds ?? 0) * 1000 + now() - startedAt) / 1000;

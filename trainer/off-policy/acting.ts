@@ -1,6 +1,7 @@
 /** The action for one observation, as a compiled computation over fixed arrays. */
 
 import type * as tf from '@tensorflow/tfjs-core';
+import { specSizes } from '../../src/contract/tensor-spec.ts';
 import { toEnvironment } from '../../src/nn/action-scaling.ts';
 import { type Parameters, under } from '../../src/nn/parameters.ts';
 import { boundParameters, type ComputationDefinition, type Engine } from '../engine/engine.ts';
@@ -8,7 +9,7 @@ import { modelOf } from '../engine/traced.ts';
 import type { PortablePolicy } from '../run/portable-policy.ts';
 import type { NetworkArrays } from './actor-critic.ts';
 import type { ContextValues, ObservationValues } from './learner.ts';
-import { type ActorCriticNetworks, sizesOf } from './networks.ts';
+import type { ActorCriticNetworks } from './networks.ts';
 import { type States, statesOf } from './transitions.ts';
 
 export type Acting = {
@@ -34,7 +35,7 @@ export type ActingOptions = {
 };
 
 export function compileActing({ engine, name, networks, actor, noisy, action }: ActingOptions): Acting {
-  const { observationSize, actionSize, contextSize } = sizesOf(networks);
+  const { observationSize, actionSize, contextSize } = specSizes(networks.specs);
   const observation = new Float32Array(observationSize);
   const context = new Float32Array(contextSize);
   const noise = new Float32Array(actionSize);

@@ -2,7 +2,7 @@
 
 import { z } from 'zod';
 import { invalidArgument } from '../../src/contract/errors.ts';
-import type { PolicySpecs } from '../../src/contract/tensor-spec.ts';
+import { type PolicySpecs, type SpecSizes, specSizes } from '../../src/contract/tensor-spec.ts';
 import type { TaskDistribution } from '../../src/envs/task-distribution.ts';
 import { hyperDefaults } from '../../src/nn/defaults.ts';
 import { type Normalisation, rangeNormalisation } from '../../src/nn/normalisation.ts';
@@ -10,7 +10,6 @@ import type { PolicyConfig } from '../../src/nn/policies/registry.ts';
 import type { Unused } from '../run/algorithm.ts';
 import { namesIn, oneOf, setting } from '../run/setting.ts';
 import { hyperPolicyShape } from './hyper-settings.ts';
-import { type NetworkSizes, networkSizes } from './networks.ts';
 
 const policyKinds = ['mlp', 'context-mlp', 'hyper'] as const;
 
@@ -70,8 +69,8 @@ export function unusedByPolicy({ policy }: PolicySettings): Unused[] {
 }
 
 /** Sizes of the policy's inputs: no context if it does not see the task. */
-export function policySizes(settings: PolicySettings, specs: PolicySpecs): NetworkSizes {
-  const sizes = networkSizes(specs);
+export function policySizes(settings: PolicySettings, specs: PolicySpecs): SpecSizes {
+  const sizes = specSizes(specs);
   return readsTask(settings) ? sizes : { ...sizes, contextSize: 0 };
 }
 

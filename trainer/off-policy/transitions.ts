@@ -1,11 +1,12 @@
 /** A batch of transitions inside a computation: inputs that are bound to its arrays, and the tensors of these inputs. */
 
 import type * as tf from '@tensorflow/tfjs-core';
+import type { SpecSizes } from '../../src/contract/tensor-spec.ts';
 import { toNormalised } from '../../src/nn/action-scaling.ts';
 import { normalise } from '../../src/nn/normalisation.ts';
 import type { BoundInput } from '../engine/engine.ts';
 import type { Batch } from '../replay/batch.ts';
-import type { ActorCriticNetworks, NetworkSizes } from './networks.ts';
+import type { ActorCriticNetworks } from './networks.ts';
 
 /** A batch as tensors; B rows. Actions are normalised to [-1, 1], contexts as the networks say. */
 export type Transitions = {
@@ -24,7 +25,7 @@ export type States = Pick<Transitions, 'observation' | 'context'>;
 /** Inputs of a computation that read a batch's arrays, under the names of the fields. */
 export function boundBatch(
   { size, ...batch }: Batch,
-  { observationSize, actionSize, contextSize }: NetworkSizes,
+  { observationSize, actionSize, contextSize }: SpecSizes,
 ): Record<keyof Omit<Transitions, 'context'>, BoundInput> & { readonly context?: BoundInput } {
   return {
     observation: { shape: [size, observationSize], data: batch.observation },

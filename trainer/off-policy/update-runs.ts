@@ -6,6 +6,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { invalidArgument } from '../../src/contract/errors.ts';
 import type { Random } from '../../src/contract/random.ts';
+import type { SpecSizes } from '../../src/contract/tensor-spec.ts';
 import type { Parameters } from '../../src/nn/parameters.ts';
 import { type Adam, adamDefaults, adamScalars } from '../../src/optim/adam.ts';
 import type { BoundInput, Computation, Engine } from '../engine/engine.ts';
@@ -13,7 +14,6 @@ import { type Batch, createBatch, partsOf } from '../replay/batch.ts';
 import type { NetworkArrays } from './actor-critic.ts';
 import { requireFiniteLoss, requireSoundStep } from './finite-loss.ts';
 import { boundNetwork, type NetworkTensors, networkAs, networkUnder, stepped } from './network-tensors.ts';
-import type { NetworkSizes } from './networks.ts';
 import { boundBatch, copyBatch } from './transitions.ts';
 import type { Updates } from './updates.ts';
 
@@ -47,7 +47,7 @@ export type UpdateRunsOptions = {
   /** Updates that are one pass: those of the critics for one of the actor. */
   readonly updatesPerPass: number;
   readonly networks: Readonly<Record<string, UpdatedNetwork>>;
-  readonly sizes: NetworkSizes;
+  readonly sizes: SpecSizes;
   readonly batchSize: number;
   /** Standard normal draws of one update, [B, A] each, in the order in which they are drawn. */
   readonly noises: readonly string[];

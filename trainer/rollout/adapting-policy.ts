@@ -11,11 +11,11 @@ import { policyGradientCoefficients } from '../../src/advantages/policy-gradient
 import { failedPrecondition } from '../../src/contract/errors.ts';
 import { normalRow } from '../../src/contract/random.ts';
 import { runToEnd } from '../../src/contract/sliced.ts';
-import type { PolicySpecs } from '../../src/contract/tensor-spec.ts';
+import { type PolicySpecs, specSizes } from '../../src/contract/tensor-spec.ts';
 import { feedsOf } from '../../src/onnx/feeds.ts';
 import { openSession } from '../../src/onnx/session.ts';
 import type { SmallWeights } from '../../src/onnx/small-network.ts';
-import { rowRules, sizesOf } from '../../src/package/graph-contract.ts';
+import { rowRules } from '../../src/package/graph-contract.ts';
 import type { Manifest } from '../../src/package/manifest.ts';
 import type { ModelPackage } from '../../src/package/package.ts';
 import {
@@ -94,7 +94,7 @@ function withSteps(
   { from, ...advantages }: NonNullable<Manifest['adapt']>,
 ): Omit<AdaptingPolicy, 'dispose'> {
   const { observation, action, coefficient, contexts: contextRules } = rowRules(manifest);
-  const noise = new Float32Array(sizesOf(manifest).actionSize);
+  const noise = new Float32Array(specSizes(manifest).actionSize);
   let weights: SmallWeights | undefined;
   let step = 0;
   let draw = (_step: number) => {};
@@ -134,7 +134,7 @@ function withEncoder(
   { manifest, network, session }: Parts,
   { aggregation = 'product', prior }: NonNullable<Manifest['encoder']>,
 ): Omit<AdaptingPolicy, 'dispose'> {
-  const { contextSize: size } = sizesOf(manifest);
+  const { contextSize: size } = specSizes(manifest);
   const { observation, action, reward, nextObservation } = rowRules(manifest);
   const memorySize = Number(session.inputs.find(({ name }) => name === 'memory')?.shape[1] ?? 0);
   const rules = [observation, action, reward, nextObservation, { name: 'memory', sizes: [memorySize] }];

@@ -5,7 +5,7 @@
 
 import { invalidArgument } from '../../src/contract/errors.ts';
 import { runToEnd, type Sliced } from '../../src/contract/sliced.ts';
-import { specSize } from '../../src/contract/tensor-spec.ts';
+import { type SpecSizes, specSizes } from '../../src/contract/tensor-spec.ts';
 import { requireMemory } from '../machine/memory.ts';
 import type { Transition } from '../replay/replay-buffer.ts';
 import type { BatchPolicy } from './policy.ts';
@@ -87,39 +87,26 @@ export function* rolloutSlices({ env, policy, stepCount }: RolloutOptions): Slic
 }
 
 /** Bytes of one step of one row in a rollout. */
-export const rolloutStepBytes = ({
-  observationSize,
-  actionSize,
-  contextSize,
-}: {
-  readonly observationSize: number;
-  readonly actionSize: number;
-  readonly contextSize: number;
-}): number => 8 * observationSize + 4 * actionSize + 8 * contextSize + 11;
+export const rolloutStepBytes = ({ observationSize, actionSize, contextSize }: SpecSizes): number =>
+  8 * observationSize + 4 * actionSize + 8 * contextSize + 11;
 
 /** @throws HyperpolicyError invalid_argument: more steps than fit in memory */
-function allocate({ name, specs, batch, environmentCount: n }: VectorEnv, stepCount: number) {
-  const observationCount = n * specSize(specs.observation);
-  const actionCount = n * specSize(specs.action);
-  const contextCount = batch.contexts.length;
-  const sizes = {
-    observationSize: observationCount / n,
-    actionSize: actionCount / n,
-    contextSize: contextCount / n,
-  };
+function allocate({ name, specs, environmentCount: n }: VectorEnv, stepCount: number) {
+  const sizes = specSizes(specs);
   requireMemory(`${name}: rollout`, { rowCount: n, stepCount }, rolloutStepBytes(sizes));
+  const stepRowCount = stepCount * n;
   const episodes: FinishedEpisode[] = [];
   const rollout: Rollout = {
     stepCount,
     environmentCount: n,
-    observations: new Float32Array(stepCount * observationCount),
-    actions: new Float32Array(stepCount * actionCount),
-    rewards: new Float64Array(stepCount * n),
-    nextObservations: new Float32Array(stepCount * observationCount),
-    contexts: new Float64Array(stepCount * contextCount),
-    terminated: new Uint8Array(stepCount * n),
-    truncated: new Uint8Array(stepCount * n),
-    diverged: new Uint8Array(stepCount * n),
+    observations: new Float32Array(stepRowCount * sizes.observationSize),
+    actions: new Float32Array(stepRowCount * sizes.actionSize),
+    rewards: new Float64Array(stepRowCount),
+    nextObservations: new Float32Array(stepRowCount * sizes.observationSize),
+    contexts: new Float64Array(stepRowCount * sizes.contextSize),
+    terminated: new Uint8Array(stepRowCount),
+    truncated: new Uint8Array(stepRowCount),
+    diverged: new Uint8Array(stepRowCount),
     episodes,
   };
   return { rollout, episodes };

@@ -3,10 +3,9 @@
 import { clipToBounds, float32Bounds } from '../../src/contract/bounds.ts';
 import { failedPrecondition } from '../../src/contract/errors.ts';
 import { specDifference } from '../../src/contract/spec-difference.ts';
-import { fingerprint, type PolicySpecs } from '../../src/contract/tensor-spec.ts';
+import { fingerprint, type PolicySpecs, type SpecSizes, specSizes } from '../../src/contract/tensor-spec.ts';
 import { floatTensor, openSession, type Session, type TensorMap } from '../../src/onnx/session.ts';
 import { createSmallNetwork, type SmallWeights } from '../../src/onnx/small-network.ts';
-import { sizesOf } from '../../src/package/graph-contract.ts';
 import type { Manifest } from '../../src/package/manifest.ts';
 import type { ModelPackage } from '../../src/package/package.ts';
 
@@ -64,7 +63,7 @@ export function openPackageNetwork(
     const model = files.get(file)!;
     return { model, session: openSession(model, { threadCount, foreign: true }, file) };
   };
-  const sizes = sizesOf(manifest);
+  const sizes = specSizes(manifest);
   const network =
     policy.kind === 'plain'
       ? plainNetwork(open(policy.graph), sizes)
@@ -82,9 +81,8 @@ export function openPackageNetwork(
 }
 
 type Opened = { readonly model: Uint8Array; readonly session: Session };
-type Sizes = ReturnType<typeof sizesOf>;
 
-function plainNetwork(opened: Opened, { observationSize }: Sizes): PackageNetwork {
+function plainNetwork(opened: Opened, { observationSize }: SpecSizes): PackageNetwork {
   const network = createSmallNetwork(opened);
   const takesContext = opened.session.inputs.some(({ name }) => name === 'context');
   return {
@@ -110,7 +108,7 @@ const noContext = new Float64Array(0);
 function hyperNetwork(
   { session: primary }: Opened,
   dynamic: Opened,
-  { observationSize, contextSize }: Sizes,
+  { observationSize, contextSize }: SpecSizes,
 ): PackageNetwork {
   const weightNames = primary.outputs.map(({ name }) => name);
   const network = createSmallNetwork({ ...dynamic, weightNames });

@@ -18,16 +18,10 @@
  * Observations are float32 because their readers are networks and replay buffers.
  */
 
-import { type PolicySpecs, specSize } from '../../src/contract/tensor-spec.ts';
+import type { SpecSizes } from '../../src/contract/tensor-spec.ts';
 import { controlSize } from '../machine/claims.ts';
 
-export type BatchSizes = {
-  readonly environmentCount: number;
-  readonly observationSize: number;
-  readonly actionSize: number;
-  readonly contextSize: number;
-  readonly stateSize: number;
-};
+export type BatchSizes = SpecSizes & { readonly environmentCount: number; readonly stateSize: number };
 
 export type SharedBatch = {
   readonly sizes: BatchSizes;
@@ -48,16 +42,6 @@ export type SharedBatch = {
   readonly states: Float64Array;
   readonly running: { readonly returns: Float64Array; readonly lengths: Int32Array; readonly episodes: Int32Array };
 };
-
-export const batchSizes = (
-  specs: PolicySpecs,
-  counts: Pick<BatchSizes, 'environmentCount' | 'stateSize'>,
-): BatchSizes => ({
-  ...counts,
-  observationSize: specSize(specs.observation),
-  actionSize: specSize(specs.action),
-  contextSize: specs.context === null ? 0 : specSize(specs.context),
-});
 
 /** Where an array begins, and its length. */
 type Place = { readonly offset: number; readonly length: number };

@@ -5,12 +5,12 @@
 
 import { availableParallelism } from 'node:os';
 import { failedPrecondition, invalidArgument } from '../../src/contract/errors.ts';
-import type { PolicySpecs } from '../../src/contract/tensor-spec.ts';
+import { type PolicySpecs, specSizes } from '../../src/contract/tensor-spec.ts';
 import type { Env } from '../../src/envs/env.ts';
 import { createEnvironment } from '../../src/envs/registry.ts';
 import { takeActions, writeContexts } from './batch-inputs.ts';
 import { type RestoredRow, type RowState, stateSizeOf } from './rows.ts';
-import { batchSizes, type SharedBatch, shareBatch } from './shared-batch.ts';
+import { type SharedBatch, shareBatch } from './shared-batch.ts';
 import { createTeam, type EnvironmentThreads, type Team } from './team.ts';
 import { VectorEnvState } from './vector-env-state.ts';
 
@@ -97,7 +97,7 @@ export async function createVectorEnv(options: VectorEnvOptions): Promise<Vector
     });
   }
   const { facts, threadCount, stateSize, join } = await openParty(options);
-  const batch = shareBatch(batchSizes(facts.specs, { environmentCount, stateSize }));
+  const batch = shareBatch({ ...specSizes(facts.specs), environmentCount, stateSize });
   if (contexts !== undefined) writeContexts(batch, facts.name, facts.specs, contexts);
   const team = await join(batch);
   return new TeamEnv({ facts, threadCount, batch, team, givenContexts: contexts !== undefined });

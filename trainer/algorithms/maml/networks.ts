@@ -1,12 +1,12 @@
 /** MAML's policy as a description without parameters, and the meta-parameters: the policy's, and the inner rates if they are learnt. */
 
-import { type PolicySpecs, specSize } from '../../../src/contract/tensor-spec.ts';
+import { type PolicySpecs, type SpecSizes, specSizes } from '../../../src/contract/tensor-spec.ts';
 import type { TaskDistribution } from '../../../src/envs/task-distribution.ts';
 import { type ActionScaling, actionScaling } from '../../../src/nn/action-scaling.ts';
 import { constant } from '../../../src/nn/initialisers.ts';
 import type { Normalisation } from '../../../src/nn/normalisation.ts';
 import { type ParameterSpecs, withPrefix } from '../../../src/nn/parameters.ts';
-import type { Policy, PolicySizes } from '../../../src/nn/policies/policy.ts';
+import type { Policy } from '../../../src/nn/policies/policy.ts';
 import { createPolicy, type PolicyConfig } from '../../../src/nn/policies/registry.ts';
 import { taskNormalisation } from '../../off-policy/policies.ts';
 import type { MamlConfig } from './config.ts';
@@ -25,16 +25,13 @@ export type MamlNetworks = {
 /** The policy as the registry takes it. */
 export function policyDescription(
   { policy, hiddenSizes, hyper }: MamlConfig,
-  { observation, action, context }: PolicySpecs,
-): { readonly config: PolicyConfig; readonly sizes: PolicySizes & { readonly contextSize: number } } {
+  specs: PolicySpecs,
+): { readonly config: PolicyConfig; readonly sizes: SpecSizes } {
   const isHyper = policy === 'hyper-maml' || policy === 'multi-task-hyper';
+  const sizes = specSizes(specs);
   return {
     config: isHyper ? { ...hyper, architecture: 'hyper-maml' } : { architecture: policy, hiddenSizes },
-    sizes: {
-      observationSize: specSize(observation),
-      actionSize: specSize(action),
-      contextSize: policy === 'maml' || context === null ? 0 : specSize(context),
-    },
+    sizes: policy === 'maml' ? { ...sizes, contextSize: 0 } : sizes,
   };
 }
 

@@ -6,7 +6,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { requireBounds } from '../../../src/contract/bounds.ts';
 import { invalidArgument } from '../../../src/contract/errors.ts';
-import { type PolicySpecs, specSize } from '../../../src/contract/tensor-spec.ts';
+import { type PolicySpecs, specSizes } from '../../../src/contract/tensor-spec.ts';
 import { type ActionScaling, actionScaling } from '../../../src/nn/action-scaling.ts';
 import { type Critic, ensembleQ, memberParameters, memberQ } from '../../../src/nn/critics/critic.ts';
 import { type CriticConfig, createCritic } from '../../../src/nn/critics/registry.ts';
@@ -43,7 +43,7 @@ export type PearlNetworks = TaskNetworks & {
  */
 export function createPearlNetworks(config: PearlConfig, specs: PolicySpecs): PearlNetworks {
   const { latentSize, encodesNextObservation } = config;
-  const [observationSize, actionSize] = [specSize(specs.observation), specSize(specs.action)];
+  const { observationSize, actionSize } = specSizes(specs);
   const transitionSize = observationSize + actionSize + 1 + (encodesNextObservation ? observationSize : 0);
   return {
     ...createTaskNetworks(config, specs, latentSize),
@@ -62,8 +62,8 @@ export function createTaskNetworks(
   latentSize: number,
 ): TaskNetworks {
   requireBounds('train pearl', specs.action);
-  const observationSize = specSize(specs.observation);
-  const sizes = { observationSize, actionSize: specSize(specs.action), contextSize: latentSize };
+  const sizes = { ...specSizes(specs), contextSize: latentSize };
+  const { observationSize } = sizes;
   const q = criticConfig(config);
   return {
     policy: createPolicy(policyConfig(config, latentSize), sizes),

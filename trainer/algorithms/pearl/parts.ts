@@ -2,7 +2,7 @@
 
 import { invalidArgument } from '../../../src/contract/errors.ts';
 import type { Sliced } from '../../../src/contract/sliced.ts';
-import { type PolicySpecs, specSize } from '../../../src/contract/tensor-spec.ts';
+import { type PolicySpecs, specSizes } from '../../../src/contract/tensor-spec.ts';
 import type { TaskFamily } from '../../../src/envs/task-distribution.ts';
 import type { Engine } from '../../engine/engine.ts';
 import type { IterationsConfig, IterativeLearner } from '../../loops/iterations.ts';
@@ -125,7 +125,8 @@ const infersFromSteps = ({ agent, posteriorStepCount }: PearlConfig) => infers(a
 /** Transitions of all training tasks, and, where z is inferred, for each task of a collection those that are newest. */
 function createBuffers({ config, specs, tasks }: PearlRunOptions) {
   const { replayCapacity, contextCapacity, taskCount } = config;
-  const sizes = { observationSize: specSize(specs.observation), actionSize: specSize(specs.action) };
+  const { observationSize, actionSize } = specSizes(specs);
+  const sizes = { observationSize, actionSize };
   return {
     replay: createTaskReplay({
       ...sizes,
@@ -201,7 +202,7 @@ const createPosteriors = (
 /** z if it is not inferred: how many values, and which. */
 function givenLatent(
   { agent, latentSize, contextUnits }: PearlConfig,
-  { context }: PolicySpecs,
+  specs: PolicySpecs,
   tasks: Pick<RunTasks, 'ranges'>,
 ) {
   const none = () => new Float32Array();
@@ -212,5 +213,5 @@ function givenLatent(
     Float32Array.from(task, (value, i) =>
       normalisation === undefined ? value : (value - normalisation.shift[i]!) / normalisation.scale[i]!,
     );
-  return { latentSize: specSize(context!), latentOf, normalisation };
+  return { latentSize: specSizes(specs).contextSize, latentOf, normalisation };
 }

@@ -1,12 +1,12 @@
 /** SAC's networks: one stochastic actor and twin critics, as descriptions without parameters. */
 
 import { requireBounds } from '../../../src/contract/bounds.ts';
-import type { PolicySpecs } from '../../../src/contract/tensor-spec.ts';
+import { type PolicySpecs, specSizes } from '../../../src/contract/tensor-spec.ts';
 import type { TaskDistribution } from '../../../src/envs/task-distribution.ts';
 import { actionScaling } from '../../../src/nn/action-scaling.ts';
 import { createCritic } from '../../../src/nn/critics/registry.ts';
 import { createPolicy, type PolicyConfig } from '../../../src/nn/policies/registry.ts';
-import { type ActorCriticNetworks, networkSizes } from '../../off-policy/networks.ts';
+import type { ActorCriticNetworks } from '../../off-policy/networks.ts';
 import { policyConfig, policySizes, taskNormalisation } from '../../off-policy/policies.ts';
 import type { SacConfig } from './config.ts';
 
@@ -25,7 +25,7 @@ export function createSacNetworks(
   requireBounds('train sac', specs.action);
   return {
     policy: createPolicy(actorConfig(config), policySizes(config, specs)),
-    critic: createCritic(config.critic, { ...networkSizes(specs), ensembleSize: 2 }),
+    critic: createCritic(config.critic, { ...specSizes(specs), ensembleSize: 2 }),
     specs,
     scaling: actionScaling(specs.action),
     contextNormalisation: taskNormalisation(config, tasks),

@@ -4,12 +4,12 @@
  */
 
 import * as tf from '@tensorflow/tfjs-core';
+import { specSizes } from '../../../src/contract/tensor-spec.ts';
 import { type Parameters, prefixed, under } from '../../../src/nn/parameters.ts';
 import type { Trainable } from '../../../src/optim/trainable.ts';
 import { valueAndGradients } from '../../../src/trace/differentiate.ts';
 import { boundGradients, boundParameters, type Computation, type Engine } from '../../engine/engine.ts';
 import type { ActorCritic } from '../../off-policy/actor-critic.ts';
-import { sizesOf } from '../../off-policy/networks.ts';
 import {
   boundBatch,
   boundStates,
@@ -101,7 +101,7 @@ export function actorStep(
 
 /** Nats; minus the number of action values unless given. */
 export const targetEntropyOf = ({ targetEntropy }: SacConfig, networks: SacNetworks): number =>
-  targetEntropy ?? -sizesOf(networks).actionSize;
+  targetEntropy ?? -specSizes(networks.specs).actionSize;
 
 /** The arrays that the steps read and write, beside parameters and gradients. */
 export type StepMemory = {
@@ -118,7 +118,7 @@ export type StepMemory = {
 };
 
 export function createStepMemory({ batchSize }: SacConfig, networks: SacNetworks): StepMemory {
-  const sizes = sizesOf(networks);
+  const sizes = specSizes(networks.specs);
   const scalar = () => new Float32Array(1);
   return {
     batch: createBatch({ size: batchSize, ...sizes }),
@@ -145,7 +145,7 @@ export type StepOptions = {
 export function compileCriticStep(options: StepOptions): Computation {
   const { engine, config, networks, parameters, temperature, memory } = options;
   const { actor, critics } = parameters;
-  const sizes = sizesOf(networks);
+  const sizes = specSizes(networks.specs);
   return engine.compile({
     name: 'sac-critic',
     inputs: {
@@ -178,7 +178,7 @@ export function compileCriticStep(options: StepOptions): Computation {
 export function compileActorStep(options: StepOptions): Computation {
   const { engine, config, networks, parameters, temperature, memory } = options;
   const { actor, critics } = parameters;
-  const sizes = sizesOf(networks);
+  const sizes = specSizes(networks.specs);
   return engine.compile({
     name: 'sac-actor',
     inputs: {

@@ -1,10 +1,10 @@
 /** SAC's updates: step by step with the optimisers between, or several in one run. */
 
 import * as tf from '@tensorflow/tfjs-core';
+import { specSizes } from '../../../src/contract/tensor-spec.ts';
 import { arraysOf } from '../../off-policy/actor-critic.ts';
 import { requireFiniteLoss, takeStep } from '../../off-policy/finite-loss.ts';
 import { followed } from '../../off-policy/network-tensors.ts';
-import { sizesOf } from '../../off-policy/networks.ts';
 import { copyBatch, transitionsOf } from '../../off-policy/transitions.ts';
 import { createUpdateRuns, type Pass } from '../../off-policy/update-runs.ts';
 import type { Updates } from '../../off-policy/updates.ts';
@@ -63,7 +63,7 @@ function updateRuns(options: StepOptions, updatesPerRun: number): Updates {
         stepsPerPass: config.temperature === 'learned' ? 1 : 0,
       },
     },
-    sizes: sizesOf(networks),
+    sizes: specSizes(networks.specs),
     batchSize: config.batchSize,
     noises: ['nextNoise', 'noise'],
     metrics: { criticLosses, targetMean, actorLoss, entropy, temperatureLoss },

@@ -2,7 +2,7 @@
 
 import type * as tf from '@tensorflow/tfjs-core';
 import { requireBounds } from '../../../src/contract/bounds.ts';
-import type { PolicySpecs } from '../../../src/contract/tensor-spec.ts';
+import { type PolicySpecs, specSizes } from '../../../src/contract/tensor-spec.ts';
 import type { TaskDistribution } from '../../../src/envs/task-distribution.ts';
 import { actionScaling } from '../../../src/nn/action-scaling.ts';
 import { createCritic } from '../../../src/nn/critics/registry.ts';
@@ -10,7 +10,7 @@ import type { Parameters } from '../../../src/nn/parameters.ts';
 import { actionOf } from '../../../src/nn/policies/policy.ts';
 import { createPolicy, type PolicyConfig } from '../../../src/nn/policies/registry.ts';
 import { outputAt } from '../../off-policy/asking.ts';
-import { type ActorCriticNetworks, networkSizes } from '../../off-policy/networks.ts';
+import type { ActorCriticNetworks } from '../../off-policy/networks.ts';
 import { policyConfig, policySizes, taskNormalisation } from '../../off-policy/policies.ts';
 import type { Td3Config } from './config.ts';
 
@@ -35,7 +35,7 @@ export function createTd3Networks(
     policy,
     actor: (parameters, state, context) =>
       actionOf(policy, outputAt({ policy }, parameters, { observation: state, context })) as tf.Tensor2D,
-    critic: createCritic(config.critic, { ...networkSizes(specs), ensembleSize: 2 }),
+    critic: createCritic(config.critic, { ...specSizes(specs), ensembleSize: 2 }),
     specs,
     scaling: actionScaling(action),
     contextNormalisation: taskNormalisation(config, tasks),

@@ -4,11 +4,11 @@
  */
 
 import * as tf from '@tensorflow/tfjs-core';
+import { specSizes } from '../../../src/contract/tensor-spec.ts';
 import { type Parameters, prefixed, under } from '../../../src/nn/parameters.ts';
 import { valueAndGradients } from '../../../src/trace/differentiate.ts';
 import { boundGradients, boundParameters, type Computation, type Engine } from '../../engine/engine.ts';
 import type { ActorCritic } from '../../off-policy/actor-critic.ts';
-import { sizesOf } from '../../off-policy/networks.ts';
 import {
   boundBatch,
   boundStates,
@@ -67,7 +67,7 @@ export type StepMemory = {
 };
 
 export function createStepMemory({ batchSize }: Td3Config, networks: Td3Networks): StepMemory {
-  const sizes = sizesOf(networks);
+  const sizes = specSizes(networks.specs);
   return {
     batch: createBatch({ size: batchSize, ...sizes }),
     noise: new Float32Array(batchSize * sizes.actionSize),
@@ -87,7 +87,7 @@ export type StepOptions = {
 
 export function compileCriticStep({ engine, config, networks, parameters, memory }: StepOptions): Computation {
   const { actor, critics } = parameters;
-  const sizes = sizesOf(networks);
+  const sizes = specSizes(networks.specs);
   return engine.compile({
     name: 'td3-critic',
     inputs: {
@@ -119,7 +119,7 @@ export function compileActorStep({ engine, networks, parameters, memory }: Omit<
     inputs: {
       ...boundParameters('actor', actor.parameters, actor.shapes),
       ...boundParameters('critic', firstCritic.parameters, firstCritic.shapes),
-      ...boundStates(boundBatch(memory.batch, sizesOf(networks))),
+      ...boundStates(boundBatch(memory.batch, specSizes(networks.specs))),
     },
     outputs: { loss: memory.actorLoss, ...boundGradients('d', actor.gradients) },
     fn: (inputs) => {

@@ -1,10 +1,10 @@
 /** TD3's updates: step by step with the optimisers between, or several in one run. */
 
 import type * as tf from '@tensorflow/tfjs-core';
+import { specSizes } from '../../../src/contract/tensor-spec.ts';
 import { firstCriticOf } from '../../off-policy/actor-critic.ts';
 import { requireFiniteLoss, takeStep } from '../../off-policy/finite-loss.ts';
 import { followed } from '../../off-policy/network-tensors.ts';
-import { sizesOf } from '../../off-policy/networks.ts';
 import { copyBatch, statesOf, transitionsOf } from '../../off-policy/transitions.ts';
 import { createUpdateRuns } from '../../off-policy/update-runs.ts';
 import type { Updates } from '../../off-policy/updates.ts';
@@ -55,7 +55,7 @@ function updateRuns({ engine, config, networks, parameters, memory }: StepOption
       actor: { arrays: parameters.actor, adam: trainables.actor.adam, stepsPerPass: 1 },
       critic: { arrays: parameters.critics, adam: trainables.critic.adam, stepsPerPass: config.policyDelay },
     },
-    sizes: sizesOf(networks),
+    sizes: specSizes(networks.specs),
     batchSize: config.batchSize,
     noises: ['noise'],
     metrics: { criticLoss, targetMean, actorLoss },
