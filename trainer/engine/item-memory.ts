@@ -1,13 +1,14 @@
 /**
  * The memory that the threads of item computations share. One SharedArrayBuffer:
  *
- *   control   Int32   [3]          see `controlSlot` of claims.ts
- *   job       Int32   [2]          see `jobSlot`
+ *   control   Int32                see `controlSlot` of claims.ts
+ *   job       Int32                see `jobSlot`
  *   claims    Int32   [items]      number of the last order that a thread took the item for
  *   arrays    Float32 [rows, ...]  each of them
  */
 
 import { type Claims, controlSize } from '../machine/claims.ts';
+import { shareArrays } from '../machine/shared-arrays.ts';
 import { type ItemsPlan, lengthOf } from './items.ts';
 
 export type ItemMemory = Claims & {
@@ -28,33 +29,21 @@ export const jobSlot = {
   ended: 16,
 } as const;
 
+const jobSize = 32;
+
 /** The order to end. */
 export const lastJob = -1;
 
 /** Lays out the memory, or looks at memory that was laid out before. @param memory from another thread; allocated if absent */
-export function shareItems({ itemCount, arrays }: ItemsPlan, memory?: SharedArrayBuffer): ItemMemory {
-  let byteCount = 0;
-  /** Every array starts at a cache line of its own. */
-  const place = (length: number) => {
-    const offset = byteCount;
-    byteCount += Math.ceil((4 * length) / 64) * 64;
-    return { offset, length };
-  };
-  const places = {
-    control: place(controlSize),
-    job: place(32),
-    claims: place(itemCount),
-    arrays: Object.entries(arrays).map(([name, array]) => [name, place(lengthOf(array))] as const),
-  };
-  const buffer = memory ?? new SharedArrayBuffer(byteCount);
-  const int32 = ({ offset, length }: ReturnType<typeof place>) => new Int32Array(buffer, offset, length);
-  return {
-    memory: buffer,
-    control: int32(places.control),
-    job: int32(places.job),
-    claims: int32(places.claims),
-    arrays: Object.fromEntries(
-      places.arrays.map(([name, { offset, length }]) => [name, new Float32Array(buffer, offset, length)]),
-    ),
-  };
-}
+export const shareItems = ({ itemCount, arrays }: ItemsPlan, memory?: SharedArrayBuffer): ItemMemory =>
+  shareArrays(
+    (take) => ({
+      control: take(Int32Array, controlSize),
+      job: take(Int32Array, jobSize),
+      claims: take(Int32Array, itemCount),
+      arrays: Object.fromEntries(
+        Object.entries(arrays).map(([name, array]) => [name, take(Float32Array, lengthOf(array))]),
+      ),
+    }),
+    memory,
+  );

@@ -3,9 +3,9 @@
  * hundred microseconds two threads gain little; two items side by side take the time of one.
  */
 
-import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
-import { controlSlot, giveOrder, waitForItems, workItems } from '../machine/claims.ts';
-import { failureError, type ThreadFailure } from '../machine/thread-failure.ts';
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import { giveOrder } from '../machine/claims.ts';
+import { finishOrder } from '../machine/shared-order.ts';
 import { createWaiter, type Waiter } from '../machine/wait.ts';
 import { workerFile } from '../machine/worker-file.ts';
 import { type ItemModels, openItemModels } from './bound.ts';
@@ -84,16 +84,14 @@ class ThreadedItems implements ItemComputations<string> {
     if (this.#order === 0) this.#workers = Array.from({ length: threadCount - 1 }, (_, i) => this.#start(i + 1));
     const point = { place, epoch: this.#epoch };
     this.#give(Object.keys(functions).indexOf(name), point);
-    const failures: unknown[] = [];
-    workItems(this.#memory, {
-      first: 0,
+    finishOrder(this.#memory, {
       order: this.#order,
       work: (item) => this.#lane.run(name, item, point),
-      fail: (error) => failures.push(error),
+      waiter: this.#waiter,
+      ports: this.#workers.map(({ port }) => port),
+      items: `${this.#plan.name}: items`,
+      worker: `${this.#plan.name}: worker`,
     });
-    waitForItems(this.#memory, this.#waiter, `${this.#plan.name}: items`);
-    if (Atomics.load(this.#memory.control, controlSlot.failed) > 0) failures.push(...this.#workerFailures());
-    if (failures.length > 0) throw failures[0];
   }
 
   renew(): void {
@@ -135,12 +133,5 @@ class ThreadedItems implements ItemComputations<string> {
     const thread = new Worker(workerFile(import.meta.url, 'item-worker'), { workerData, transferList: [port2] });
     thread.unref();
     return { thread, port: port1 };
-  }
-
-  #workerFailures(): Error[] {
-    return this.#workers.flatMap(({ port }) => {
-      const message = receiveMessageOnPort(port)?.message as ThreadFailure | undefined;
-      return message === undefined ? [] : [failureError(`${this.#plan.name}: worker`, message)];
-    });
   }
 }

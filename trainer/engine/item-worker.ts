@@ -2,7 +2,7 @@
 
 import { type MessagePort, workerData } from 'node:worker_threads';
 import { controlSlot, workItems } from '../machine/claims.ts';
-import { describeFailure } from '../machine/thread-failure.ts';
+import { failTo } from '../machine/shared-order.ts';
 import { createWaiter } from '../machine/wait.ts';
 import { type ItemModels, openItemModels } from './bound.ts';
 import { jobSlot, lastJob, shareItems } from './item-memory.ts';
@@ -23,10 +23,7 @@ export type ItemWorkerData = {
 function serve({ plan, models, memory: buffer, first, spinMs, port }: ItemWorkerData): void {
   const memory = shareItems(plan, buffer);
   const { control, job } = memory;
-  const fail = (error: unknown) => {
-    port.postMessage(describeFailure(error));
-    Atomics.add(control, controlSlot.failed, 1);
-  };
+  const fail = failTo(port, memory);
   try {
     const lane = openLane(plan, memory.arrays, openItemModels(plan.name, models));
     const names = Object.keys(plan.functions);

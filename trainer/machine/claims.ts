@@ -3,6 +3,8 @@
  * none waits while there is work.
  */
 
+import type { Waiter } from './wait.ts';
+
 /** Places in `control`, a cache line apart, as one thread writes while others read. */
 export const controlSlot = {
   /** Number of the current order; threads sleep on it. */
@@ -63,15 +65,12 @@ export function workItems(
   }
 }
 
-/** The part of a waiter that is used here. */
-type Waits = { while(values: Int32Array, index: number, value: number, timeoutMs?: number): number };
-
 /**
  * Waits until all items of an order are done.
  * @param what names the threads in the error
  * @throws Error if one takes longer than two minutes
  */
-export function waitForItems({ control, claims }: Claims, waiter: Waits, what: string): void {
+export function waitForItems({ control, claims }: Claims, waiter: Pick<Waiter, 'while'>, what: string): void {
   for (let done = 0; done < claims.length; ) {
     done = Atomics.load(control, controlSlot.done);
     if (done === claims.length) break;

@@ -1,7 +1,7 @@
 /**
  * The memory that the threads of a vectorised environment share. One SharedArrayBuffer, N environments, row-major:
  *
- *   control        Int32   [3]           see `controlSlot` of claims.ts
+ *   control        Int32                 see `controlSlot` of claims.ts
  *   claims         Int32   [N]           number of the last order that a thread took the row for
  *   actions        Float32 [N, A]        written by the caller
  *   nextContexts   Float64 [N, C]        written by the caller: the task of the next episode
@@ -20,6 +20,7 @@
 
 import type { SpecSizes } from '../../src/contract/tensor-spec.ts';
 import { controlSize } from '../machine/claims.ts';
+import { shareArrays } from '../machine/shared-arrays.ts';
 
 export type BatchSizes = SpecSizes & { readonly environmentCount: number; readonly stateSize: number };
 
@@ -43,73 +44,37 @@ export type SharedBatch = {
   readonly running: { readonly returns: Float64Array; readonly lengths: Int32Array; readonly episodes: Int32Array };
 };
 
-/** Where an array begins, and its length. */
-type Place = { readonly offset: number; readonly length: number };
-
 /**
  * Lays out the shared memory, or looks at memory that was laid out before.
  * @param memory from another thread; allocated if absent
  */
 export function shareBatch(sizes: BatchSizes, memory?: SharedArrayBuffer): SharedBatch {
-  const { places: at, byteCount } = layOut(sizes);
-  const buffer = memory ?? new SharedArrayBuffer(byteCount);
-  const bytes = ({ offset, length }: Place) => new Uint8Array(buffer, offset, length);
-  const int32 = ({ offset, length }: Place) => new Int32Array(buffer, offset, length);
-  const float32 = ({ offset, length }: Place) => new Float32Array(buffer, offset, length);
-  const float64 = ({ offset, length }: Place) => new Float64Array(buffer, offset, length);
-  return {
-    sizes,
-    memory: buffer,
-    control: int32(at.control),
-    claims: int32(at.claims),
-    actions: float32(at.actions),
-    nextContexts: float64(at.nextContexts),
-    observations: float32(at.observations),
-    finals: float32(at.finals),
-    rewards: float64(at.rewards),
-    contexts: float64(at.contexts),
-    returns: float64(at.returns),
-    lengths: int32(at.lengths),
-    terminated: bytes(at.terminated),
-    truncated: bytes(at.truncated),
-    diverged: bytes(at.diverged),
-    states: float64(at.states),
-    running: {
-      returns: float64(at.runningReturns),
-      lengths: int32(at.runningLengths),
-      episodes: int32(at.runningEpisodes),
-    },
-  };
-}
-
-function layOut({ environmentCount: n, observationSize, actionSize, contextSize, stateSize }: BatchSizes) {
-  let byteCount = 0;
-  /** Every array starts at a cache line of its own. */
-  const place = (elementBytes: number, length: number): Place => {
-    const offset = byteCount;
-    byteCount += Math.ceil((elementBytes * length) / 64) * 64;
-    return { offset, length };
-  };
-  const places = {
-    control: place(4, controlSize),
-    claims: place(4, n),
-    actions: place(4, n * actionSize),
-    nextContexts: place(8, n * contextSize),
-    observations: place(4, n * observationSize),
-    finals: place(4, n * observationSize),
-    rewards: place(8, n),
-    contexts: place(8, n * contextSize),
-    returns: place(8, n),
-    lengths: place(4, n),
-    terminated: place(1, n),
-    truncated: place(1, n),
-    diverged: place(1, n),
-    states: place(8, n * stateSize),
-    runningReturns: place(8, n),
-    runningLengths: place(4, n),
-    runningEpisodes: place(4, n),
-  };
-  return { places, byteCount };
+  const { environmentCount: n, observationSize, actionSize, contextSize, stateSize } = sizes;
+  const arrays = shareArrays(
+    (take) => ({
+      control: take(Int32Array, controlSize),
+      claims: take(Int32Array, n),
+      actions: take(Float32Array, n * actionSize),
+      nextContexts: take(Float64Array, n * contextSize),
+      observations: take(Float32Array, n * observationSize),
+      finals: take(Float32Array, n * observationSize),
+      rewards: take(Float64Array, n),
+      contexts: take(Float64Array, n * contextSize),
+      returns: take(Float64Array, n),
+      lengths: take(Int32Array, n),
+      terminated: take(Uint8Array, n),
+      truncated: take(Uint8Array, n),
+      diverged: take(Uint8Array, n),
+      states: take(Float64Array, n * stateSize),
+      running: {
+        returns: take(Float64Array, n),
+        lengths: take(Int32Array, n),
+        episodes: take(Int32Array, n),
+      },
+    }),
+    memory,
+  );
+  return { sizes, ...arrays };
 }
 
 /** The rows of an array, as views. */

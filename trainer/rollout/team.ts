@@ -4,9 +4,10 @@
  */
 
 import { once } from 'node:events';
-import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import type { Env } from '../../src/envs/env.ts';
-import { controlSlot, giveOrder, waitForItems, workItems } from '../machine/claims.ts';
+import { giveOrder } from '../machine/claims.ts';
+import { finishOrder } from '../machine/shared-order.ts';
 import { failureError, type ThreadFailure } from '../machine/thread-failure.ts';
 import { createWaiter, type Waiter } from '../machine/wait.ts';
 import { workerFile } from '../machine/worker-file.ts';
@@ -133,16 +134,14 @@ class WorkerTeam implements Team {
   finish(): void {
     if (!this.#isStepping) return;
     this.#isStepping = false;
-    const failures: unknown[] = [];
-    workItems(this.#batch, {
-      first: 0,
+    finishOrder(this.#batch, {
       order: this.#order,
       work: (row) => this.#rows.step(row),
-      fail: (error) => failures.push(error),
+      waiter: this.#waiter,
+      ports: this.#workers.map(({ port }) => port),
+      items: 'rollout: rows',
+      worker: 'rollout worker',
     });
-    waitForItems(this.#batch, this.#waiter, 'rollout: rows');
-    if (Atomics.load(this.#batch.control, controlSlot.failed) > 0) failures.push(...this.#workerFailures());
-    if (failures.length > 0) throw failures[0];
   }
 
   async save(): Promise<RowState[]> {
@@ -160,13 +159,6 @@ class WorkerTeam implements Team {
 
   #everyRow(): number[] {
     return Array.from({ length: this.#batch.sizes.environmentCount }, (_, row) => row);
-  }
-
-  #workerFailures(): Error[] {
-    return this.#workers.flatMap(({ port }) => {
-      const message = receiveMessageOnPort(port)?.message as ThreadFailure | undefined;
-      return message === undefined ? [] : [failureError('rollout worker', message)];
-    });
   }
 }
 

@@ -2,6 +2,7 @@
 
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { controlSlot, workItems } from '../machine/claims.ts';
+import { failTo } from '../machine/shared-order.ts';
 import { describeFailure } from '../machine/thread-failure.ts';
 import { createWaiter } from '../machine/wait.ts';
 import { openRows, type RowOptions, type Rows } from './rows.ts';
@@ -29,10 +30,7 @@ async function main({ sizes, memory, rows: options, first, spinMs, port }: Worke
     return;
   }
   parentPort!.postMessage('ready');
-  const fail = (error: unknown) => {
-    port.postMessage(describeFailure(error));
-    Atomics.add(control, controlSlot.failed, 1);
-  };
+  const fail = failTo(port, batch);
   const waiter = createWaiter(spinMs);
   for (let order = 0; ; ) {
     order = waiter.while(control, controlSlot.order, order);

@@ -3,6 +3,7 @@
 import { Worker } from 'node:worker_threads';
 import { describe, expect, it, onTestFinished, test, vi } from 'vitest';
 import { controlSize, controlSlot, waitForItems } from '../../../trainer/machine/claims.ts';
+import { shareArrays, type TakeArray } from '../../../trainer/machine/shared-arrays.ts';
 import { createWaiter } from '../../../trainer/machine/wait.ts';
 import { workerFile } from '../../../trainer/machine/worker-file.ts';
 
@@ -112,4 +113,21 @@ describe("a worker's file", () => {
       /expected a built file at .*nobody\.js, got none. Run npm run build/,
     );
   });
+});
+
+test('arrays are the same memory wherever they are laid out, each at a cache line of its own', () => {
+  const layOut = (take: TakeArray) => ({
+    few: take(Uint8Array, 3),
+    none: take(Float32Array, 0),
+    many: take(Float64Array, 9),
+    last: take(Int32Array, 1),
+  });
+  const first = shareArrays(layOut);
+  const second = shareArrays(layOut, first.memory);
+  first.many[8] = 0.5;
+  second.last[0] = 7;
+  expect([second.many[8], first.last[0]]).toEqual([0.5, 7]);
+  // 3 bytes are a line, none are none, 72 bytes are two, 4 bytes are one.
+  expect([first.few, first.none, first.many, first.last].map(({ byteOffset }) => byteOffset)).toEqual([0, 64, 64, 192]);
+  expect(first.memory.byteLength).toBe(256);
 });
