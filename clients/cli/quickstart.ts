@@ -11,7 +11,7 @@ import type { Env } from '../../src/envs/env.ts';
 import { makeWritableFolder } from '../../src/files/folders.ts';
 import type { TrainOptions } from '../../trainer/train.ts';
 import { createPolicyClient, type PolicyClient } from '../typescript/client.ts';
-import { checkPorts } from './checks.ts';
+import { checkPorts, checkWritableFile } from './checks.ts';
 import { commandLine } from './command-line.ts';
 import { integerIn } from './options.ts';
 import { startServerProcess } from './server-process.ts';
@@ -74,10 +74,11 @@ export function createCommand(name: string): Command {
 async function quickstart(options: QuickstartOptions): Promise<void> {
   await checkFreePorts(options);
   makeWritableFolder(`--runs ${options.runs}`, options.runs);
+  const logFile = join(options.runs, 'server.log');
+  checkWritableFile("the server's log", logFile);
   if (!(await ensureModel(options))) return;
   const { createEnvironment } = await import('../../src/envs/registry.ts');
   const environment = await createEnvironment(environmentName);
-  const logFile = join(options.runs, 'server.log');
   const { store, port, metricsPort, httpPort } = options;
   const flags = {
     ...{ store, port, 'metrics-port': metricsPort, threads: threadCount },

@@ -2,12 +2,13 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createWriteStream } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { failedPrecondition } from '../../src/contract/errors.ts';
 import { isRecord } from '../../src/contract/records.ts';
 import { makeFolder } from '../../src/files/folders.ts';
+import { createLineWriter } from '../../src/files/line-writer.ts';
 
 export type ServerProcess = {
   /** `host:port` of gRPC and of HTTP metrics. */
@@ -38,21 +39,23 @@ export type ServerProcessOptions = {
  * Starts the server and waits until it serves.
  * @param flags of `hyperpolicy serve`, without their dashes
  * @returns undefined if it was asked to end before it served, and has ended
- * @throws HyperpolicyError failed_precondition: it ended before it served; its own message is on standard error
+ * @throws HyperpolicyError failed_precondition: it ended before it served; its own message is on standard error. Error of the system: its
+ *   log cannot be opened
  */
 export async function startServerProcess(
   flags: Readonly<Record<string, string | number>>,
   { logFile, warn, signal }: ServerProcessOptions,
 ): Promise<ServerProcess | undefined> {
   makeFolder(dirname(logFile));
+  const log = openLog(logFile, warn);
   const main = join(import.meta.dirname, 'main.js');
   const args = Object.entries(flags).flatMap(([name, value]) => [`--${name}`, String(value)]);
   const child = spawn(process.execPath, [main, 'serve', ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
   // Once: a second SIGTERM would end it without a drain.
   signal.addEventListener('abort', () => child.kill('SIGTERM'), { once: true });
-  const log = createWriteStream(logFile, { flags: 'a' });
   const exit = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>;
   const lines = createInterface({ input: child.stdout });
+  lines.once('close', log.close);
   const serving = new Promise<LogEntry>((resolve) => {
     lines.on('line', (line) => {
       log.write(`${line}\n`);
@@ -77,6 +80,17 @@ export async function startServerProcess(
       if (how[0] !== 0) throw ended('to serve until it is told to stop', how, logFile);
     }),
   };
+}
+
+/** Lines that cannot be written are lost, which is told once: the server goes on. */
+function openLog(file: string, warn: (line: string) => void): { write(line: string): void; close(): void } {
+  const descriptor = openSync(file, 'a');
+  let isTold = false;
+  const { write } = createLineWriter(descriptor, ({ message }) => {
+    if (!isTold) warn(`lines of the server's log are lost: ${file} cannot be written (${message})`);
+    isTold = true;
+  });
+  return { write, close: () => closeSync(descriptor) };
 }
 
 type LogEntry = {

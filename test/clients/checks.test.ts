@@ -1,6 +1,6 @@
 /** What would end a command late is refused before its work begins. */
 
-import { existsSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -177,6 +177,13 @@ test('--set names a setting that has no flag, and takes what the config takes', 
 test('a file that cannot be written is refused where its folder seems to allow it', async () => {
   expect(await refusal('plot', 'run', '--out', '/proc/x.svg')).toContain(
     '--out /proc/x.svg: expected a file that can be written, got ',
+  );
+});
+
+test('quickstart refuses a log of the server that cannot be written, before it trains', async () => {
+  mkdirSync(join(folder, 'logged/server.log'), { recursive: true });
+  expect(await refusal('quickstart', '--port', '0', '--metrics-port', '0', '--runs', 'logged')).toBe(
+    "hyperpolicy: the server's log logged/server.log: expected a file that can be written, got a folder\n",
   );
 });
 
