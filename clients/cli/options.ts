@@ -5,6 +5,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { emptyStoreRemedy, failedPrecondition, invalidArgument } from '../../src/contract/errors.ts';
 import { writtenNumber } from '../../src/contract/written-number.ts';
 import { unreadableNamed } from '../../src/package/listed-file.ts';
+import { isAddress } from '../typescript/checks.ts';
 import { createPolicyClient, type PolicyClient } from '../typescript/client.ts';
 import type { ModelSelection } from '../typescript/request.ts';
 import type { TlsOptions } from '../typescript/tls.ts';
@@ -29,8 +30,7 @@ export function numberIn(low: number, high: number): (text: string) => number {
 
 /** `host:port`, with an IPv6 address in brackets: neither a URL nor a host alone, which gRPC would look for at port 443. */
 export function parseAddress(text: string): string {
-  const port = /^(?:[^\s:/[\]]+|\[[\da-fA-F:.]+\]):(\d{1,5})$/.exec(text)?.[1];
-  if (port !== undefined && Number(port) >= 1 && Number(port) <= 65535) return text;
+  if (isAddress(text)) return text;
   throw new InvalidArgumentError('Expected host:port, such as 127.0.0.1:50051 or [::1]:50051');
 }
 
@@ -124,11 +124,7 @@ export const withSecurityOptions = (command: Command): Command =>
 export const withServerOptions = (command: Command): Command =>
   withSecurityOptions(command)
     .option('--server <host:port>', 'address of the server', parseAddress, '127.0.0.1:50051')
-    .addOption(
-      new Option('--timeout-ms <ms>', 'time to wait for each answer, 1 to 3600000')
-        .argParser(integerIn(1, 3_600_000))
-        .default(5000),
-    );
+    .option('--timeout-ms <ms>', 'time to wait for each answer, 1 to 3600000', integerIn(1, 3_600_000), 5000);
 
 /** `--model` and which version of it. */
 export const withModelOptions = (command: Command): Command =>

@@ -88,11 +88,14 @@ export function checkSignal(where: string, given: unknown): void {
   if (!(given instanceof AbortSignal)) throw refusal(where, 'an AbortSignal', given);
 }
 
-/** `host:port`, with an IPv6 address in brackets. */
+/** Whether a text is `host:port`, with an IPv6 address in brackets. */
+export function isAddress(text: string): boolean {
+  const port = /^(?:[^\s:/[\]@]+|\[[\da-fA-F:.]+\]):(\d{1,5})$/.exec(text)?.[1];
+  return port !== undefined && Number(port) >= 1 && Number(port) <= 65_535;
+}
+
 export function checkAddress(where: string, given: unknown): void {
-  const port =
-    typeof given === 'string' ? /^(?:[^\s:/[\]@]+|\[[\da-fA-F:.]+\]):(\d{1,5})$/.exec(given)?.[1] : undefined;
-  if (port !== undefined && Number(port) >= 1 && Number(port) <= 65_535) return;
+  if (typeof given === 'string' && isAddress(given)) return;
   throw refusal(where, 'host:port, such as 127.0.0.1:50051 or [::1]:50051', given);
 }
 

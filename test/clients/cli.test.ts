@@ -87,6 +87,10 @@ describe('hyperpolicy without a server', () => {
       "hyperpolicy: option '--server <host:port>' argument 'http://127.0.0.1:50051' is invalid. Expected host:port, such as 127.0.0.1:50051 or [::1]:50051. See --help\n",
     ],
     [
+      ['act', '--server', 'me@robot:50051', '--observation', '1'],
+      "hyperpolicy: option '--server <host:port>' argument 'me@robot:50051' is invalid. Expected host:port, such as 127.0.0.1:50051 or [::1]:50051. See --help\n",
+    ],
+    [
       ['models', 'rollback', '--model', 'm', '--admin', 'robot'],
       "hyperpolicy: option '--admin <host:port>' argument 'robot' is invalid. Expected host:port, such as 127.0.0.1:50051 or [::1]:50051. See --help\n",
     ],
