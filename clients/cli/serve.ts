@@ -90,10 +90,10 @@ async function serve(command: Command): Promise<void> {
     process.once('SIGTERM', resolve);
     process.once('SIGINT', resolve);
   });
-  const { drainMs, processCount } = parseServerConfig(settings);
+  const config = parseServerConfig(settings);
   // For a thread in native code, which nobody can end, or models that are still being loaded.
-  void signalled.then(() => setTimeout(endByForce, timerMs(drainMs + endMsMax(processCount))).unref());
-  const server = await start(settings);
+  void signalled.then(() => setTimeout(endByForce, timerMs(config.drainMs + endMsMax(config.processCount))).unref());
+  const server = await start(settings, config);
   await signalled;
   await server.stop();
 }
@@ -109,8 +109,10 @@ function endByForce(): void {
 const endMsMax = (processCount: number): number => (processCount === 1 ? 5000 : 15_000);
 
 /** One process serves by itself; several have a parent, which this process then is. */
-async function start(settings: ServerSettings): Promise<{ stop(): Promise<void> }> {
-  const { processCount, host, store, ...ports } = parseServerConfig(settings);
+async function start(
+  settings: ServerSettings,
+  { processCount, host, store, ...ports }: ServerConfig,
+): Promise<{ stop(): Promise<void> }> {
   checkFolder('--store', store);
   const flags = {
     '--port': ports.port,
