@@ -101,7 +101,7 @@ async function trainInDirectory(
   const { stepCount } = training;
   const { environment, algorithm: own, loop } = config;
   const unit = singleUnit(algorithm.stepUnit);
-  const progress = createProgress({ stream, label: config.environment, stepCount, unit, now: () => performance.now() });
+  const progress = createProgress({ stream, label: config.environment, stepCount, unit });
   let directory: RunDirectory | undefined;
   let log: RunLogger | undefined;
   try {

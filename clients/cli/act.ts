@@ -1,6 +1,6 @@
 /** `hyperpolicy act`: actions for observations, from a server, as one line of JSON. */
 
-import { Command, Option } from 'commander';
+import { Command } from 'commander';
 import {
   integerIn,
   type ModelOptions,
@@ -28,16 +28,12 @@ type ActCommandOptions = ServerOptions &
 export function createCommand(name: string): Command {
   const command = new Command(name).description('Ask a server for actions. Prints one line of JSON.');
   return withContextOptions(withModelOptions(withServerOptions(command)), 'one context, or one per row')
-    .addOption(
-      new Option('--observation <rows>', 'one row per action: 1,2,3 or [[1,2,3],[4,5,6]]')
-        .argParser(parseRows)
-        .makeOptionMandatory(),
-    )
+    .requiredOption('--observation <rows>', 'one row per action: 1,2,3 or [[1,2,3],[4,5,6]]', parseRows)
     .option('--sample', 'sample the action; stochastic policies only')
-    .addOption(
-      new Option('--seed <number>', 'seed of the sample; default: drawn by the server').argParser(
-        integerIn(0, Number.MAX_SAFE_INTEGER),
-      ),
+    .option(
+      '--seed <number>',
+      'seed of the sample; default: drawn by the server',
+      integerIn(0, Number.MAX_SAFE_INTEGER),
     )
     .option('--log-prob', 'also print log-probabilities; stochastic policies only')
     .addHelpText(

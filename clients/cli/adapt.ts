@@ -1,6 +1,6 @@
 /** `hyperpolicy adapt`: adapts a model of a server to experience, as one line of JSON with the handle for `act` and `qgrad`. */
 
-import { Command, Option } from 'commander';
+import { Command } from 'commander';
 import {
   integerIn,
   type ModelOptions,
@@ -32,20 +32,19 @@ export function createCommand(name: string): Command {
   const command = new Command(name).description(
     'Adapt a model of a server to experience of one task: infer its latent context, or step on the weights of a context. Prints one line of JSON with a handle.',
   );
-  const option = (flags: string, description: string) => new Option(flags, description).argParser(parseRows);
   return withContextOptions(
     withModelOptions(withServerOptions(command)),
     'context from whose weights the first step starts',
   )
-    .addOption(option('--observation <rows>', `observation before each action; ${rows}`))
-    .addOption(option('--action <rows>', `actions that were taken; ${rows}`))
-    .addOption(option('--reward <values>', 'reward of each action: 1,2,3'))
-    .addOption(option('--next-observation <rows>', 'observation after each action, if the model reads it'))
-    .addOption(option('--episode-lengths <counts>', 'steps of each episode: 20,10; default: one episode'))
-    .addOption(
-      new Option('--seed <number>', 'seed of the context that is drawn; default: drawn by the server').argParser(
-        integerIn(0, Number.MAX_SAFE_INTEGER),
-      ),
+    .option('--observation <rows>', `observation before each action; ${rows}`, parseRows)
+    .option('--action <rows>', `actions that were taken; ${rows}`, parseRows)
+    .option('--reward <values>', 'reward of each action: 1,2,3', parseRows)
+    .option('--next-observation <rows>', 'observation after each action, if the model reads it', parseRows)
+    .option('--episode-lengths <counts>', 'steps of each episode: 20,10; default: one episode', parseRows)
+    .option(
+      '--seed <number>',
+      'seed of the context that is drawn; default: drawn by the server',
+      integerIn(0, Number.MAX_SAFE_INTEGER),
     )
     .option('--use-mean', "use the posterior's mean as context; nothing is drawn")
     .addHelpText(

@@ -29,11 +29,8 @@ type GradientsOptions = {
   readonly picture?: string;
 };
 
-const countMax = 1_000_000;
-
 export function createGradientsCommand(name: string): Command {
-  const count = (flags: string, description: string, low = 1) =>
-    new Option(flags, description).argParser(integerIn(low, countMax));
+  const count = integerIn(1, 1_000_000);
   return new Command(name)
     .description(
       "Compare a critic's action-gradient with one estimated from returns, at states that the policy reaches: the cosine similarity of " +
@@ -42,27 +39,20 @@ export function createGradientsCommand(name: string): Command {
     .addOption(createModelsOption())
     .option('--store <directory>', 'where they are published', serverDefaults.store)
     .option('--env <name>', "environment, also a file such as ./my-env.js; the model's unless given")
-    .addOption(count('--states <count>', 'states, each of an episode of its own').default(15))
-    .addOption(count('--actions <count>', 'actions tried at each state; more than an action has values').default(15))
-    .addOption(
-      new Option(
-        '--noise <deviation>',
-        "standard deviation of the tried actions around the policy's, in halves of their range",
-      )
-        .argParser(numberIn(Number.MIN_VALUE, 1000))
-        .default(0.3),
+    .option('--states <count>', 'states, each of an episode of its own', count, 15)
+    .option('--actions <count>', 'actions tried at each state; more than an action has values', count, 15)
+    .option(
+      '--noise <deviation>',
+      "standard deviation of the tried actions around the policy's, in halves of their range",
+      numberIn(Number.MIN_VALUE, 1000),
+      0.3,
     )
-    .addOption(
-      new Option('--discount <factor>', 'of rewards; give the one that the critic was trained with')
-        .argParser(numberIn(0, 1))
-        .default(0.99),
-    )
-    .addOption(count('--hold <steps>', "steps for which a tried action is held; the authors' code has 3").default(1))
-    .addOption(
-      count(
-        '--horizon <steps>',
-        "steps of a return (default: to the episode's end, or until rewards weigh less than 1e-4)",
-      ),
+    .option('--discount <factor>', 'of rewards; give the one that the critic was trained with', numberIn(0, 1), 0.99)
+    .option('--hold <steps>', "steps for which a tried action is held; the authors' code has 3", count, 1)
+    .option(
+      '--horizon <steps>',
+      "steps of a return (default: to the episode's end, or until rewards weigh less than 1e-4)",
+      count,
     )
     .option(
       '--bootstrap',
@@ -81,11 +71,7 @@ export function createGradientsCommand(name: string): Command {
         .argParser(parseThresholds)
         .default([0, 0.25, 0.5], '0,0.25,0.5'),
     )
-    .addOption(
-      new Option('--seed <number>', 'of episodes, states and actions')
-        .argParser(integerIn(0, Number.MAX_SAFE_INTEGER))
-        .default(0),
-    )
+    .option('--seed <number>', 'of episodes, states and actions', integerIn(0, Number.MAX_SAFE_INTEGER), 0)
     .option('--out <file>', 'results as a file: .json, with the cosine of each state, or .csv')
     .option('--picture <file>', 'curves along the versions: .svg or .png')
     .addHelpText(
@@ -125,7 +111,7 @@ async function analyse(options: GradientsOptions): Promise<void> {
   };
   const versions = await findVersions(store, choices);
   const progress = createProgress({
-    ...{ stream: process.stderr, label: 'gradients', unit: 'return', now: () => performance.now() },
+    ...{ stream: process.stderr, label: 'gradients', unit: 'return' },
     stepCount: versions.length * settings.stateCount * settings.actionCount,
   });
   let returnCount = 0;

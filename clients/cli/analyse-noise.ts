@@ -1,7 +1,7 @@
 /** `hyperpolicy analyse noise RUN`: how far independent updates of a MAML run lie apart. */
 
 import { writeFileSync } from 'node:fs';
-import { Command, Option } from 'commander';
+import { Command } from 'commander';
 import type { GradientNoise } from '../../trainer/analysis/gradient-noise.ts';
 import { checkWritableFile } from './checks.ts';
 import { integerIn, printJson } from './options.ts';
@@ -22,24 +22,18 @@ export function createNoiseCommand(name: string): Command {
         'test tasks after each, and how far these lie apart. Prints a table and, as its last line, JSON. The run is not changed.',
     )
     .argument('<run>', 'directory of a run of "hyperpolicy train maml"')
-    .addOption(
-      new Option(
-        '--step <iterations>',
-        'learner after so many iterations: one that train --keep-at kept, or a checkpoint; default: the newest checkpoint',
-      ).argParser(integerIn(0, 2 ** 31 - 1)),
+    .option(
+      '--step <iterations>',
+      'learner after so many iterations: one that train --keep-at kept, or a checkpoint; default: the newest checkpoint',
+      integerIn(0, 2 ** 31 - 1),
     )
     .option('--updates <count>', 'independent updates, 2 to 10000', integerIn(2, 10_000), 50)
-    .addOption(
-      new Option(
-        '--seed <number>',
-        "seed of the study's tasks, starts and noise; default: that of the run + 300, which training did not use",
-      ).argParser(integerIn(0, Number.MAX_SAFE_INTEGER - 1_000_000)),
+    .option(
+      '--seed <number>',
+      "seed of the study's tasks, starts and noise; default: that of the run + 300, which training did not use",
+      integerIn(0, Number.MAX_SAFE_INTEGER - 1_000_000),
     )
-    .addOption(
-      new Option('--threads <count>', 'threads, 1 to 256; default: as many as the run had').argParser(
-        integerIn(1, 256),
-      ),
-    )
+    .option('--threads <count>', 'threads, 1 to 256; default: as many as the run had', integerIn(1, 256))
     .option('--out <file>', 'where to write the updates as CSV, one a line')
     .addHelpText(
       'after',
@@ -55,10 +49,7 @@ async function analyse(run: string, { step, updates, seed, threads, out }: Noise
   if (out !== undefined) checkWritableFile('--out', out);
   const { studyGradientNoise } = await import('../../trainer/analysis/gradient-noise.ts');
   const { createProgress } = await import('../../trainer/run/progress.ts');
-  const progress = createProgress({
-    ...{ stream: process.stderr, label: run, stepCount: updates, unit: 'update' },
-    now: () => performance.now(),
-  });
+  const progress = createProgress({ stream: process.stderr, label: run, stepCount: updates, unit: 'update' });
   const noise = await studyGradientNoise({
     ...{ runDirectory: run, step, updateCount: updates, seed, threadCount: threads, progress },
   }).finally(progress.finish);

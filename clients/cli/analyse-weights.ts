@@ -24,21 +24,16 @@ type WeightsOptions = {
 };
 
 export function createWeightsCommand(name: string): Command {
-  const count = (flags: string, description: string, high: number) =>
-    new Option(flags, description).argParser(integerIn(1, high));
   return new Command(name)
     .description(
       'Histograms of the weights that a primary generates, layer by layer, beside those of a plain network, and the total-variation ' +
         'distance of the two over the same bins. For each version a line of JSON, and one about all at the end.',
     )
     .addOption(createModelsOption())
-    .addOption(
-      new Option(
-        '--against <name>',
-        'the model with the plain network, such as an mlp-small critic; its newest version, or @3',
-      )
-        .argParser(parseVersion)
-        .makeOptionMandatory(),
+    .requiredOption(
+      '--against <name>',
+      'the model with the plain network, such as an mlp-small critic; its newest version, or @3',
+      parseVersion,
     )
     .option('--store <directory>', 'where they are published', serverDefaults.store)
     .option('--env <name>', "environment, also a file such as ./my-env.js; the model's unless given")
@@ -48,25 +43,19 @@ export function createWeightsCommand(name: string): Command {
         'which network (default: the critic if a primary generates its weights, else the policy)',
       ).choices(['critic', 'policy']),
     )
-    .addOption(
-      count(
-        '--inputs <count>',
-        'weights are generated for so many: states that the policy reaches (critic), training tasks (policy)',
-        10_000,
-      ).default(50),
+    .option(
+      '--inputs <count>',
+      'weights are generated for so many: states that the policy reaches (critic), training tasks (policy)',
+      integerIn(1, 10_000),
+      50,
     )
-    .addOption(
-      count(
-        '--bins <count>',
-        'bins from the smallest to the largest value of a version and the plain network',
-        100_000,
-      ).default(100),
+    .option(
+      '--bins <count>',
+      'bins from the smallest to the largest value of a version and the plain network',
+      integerIn(1, 100_000),
+      100,
     )
-    .addOption(
-      new Option('--seed <number>', 'of the states or tasks')
-        .argParser(integerIn(0, Number.MAX_SAFE_INTEGER))
-        .default(0),
-    )
+    .option('--seed <number>', 'of the states or tasks', integerIn(0, Number.MAX_SAFE_INTEGER), 0)
     .option('--out <file>', 'the histograms as a file: .json or .csv')
     .option('--picture <file>', 'curves of the weights around those of the plain network: .svg or .png')
     .addHelpText(
@@ -92,10 +81,8 @@ async function analyse(options: WeightsOptions): Promise<void> {
   const { createProgress } = await import('../../trainer/run/progress.ts');
   const versions = await findVersions(store, choices);
   const against = (await findVersions(store, [plainChoice])).at(-1)!;
-  const progress = createProgress({
-    ...{ stream: process.stderr, label: 'weights', unit: 'version', now: () => performance.now() },
-    stepCount: versions.length,
-  });
+  const stepCount = versions.length;
+  const progress = createProgress({ stream: process.stderr, label: 'weights', stepCount, unit: 'version' });
   let versionCount = 0;
   const study = await studyWeights({
     ...{ versions, against, env, network, seed: options.seed },

@@ -79,6 +79,9 @@ export async function driveEpisode(
   return { return: played.return, steps: played.timesMs.length, ...actTimes(played.timesMs) };
 }
 
+export const meanOf = (values: readonly number[]): number =>
+  values.reduce((sum, value) => sum + value, 0) / values.length;
+
 /** Time of the middle and of the slowest call, milliseconds. */
 export type ActTimes = { readonly actP50Ms: number; readonly actMaxMs: number };
 

@@ -1,6 +1,6 @@
 /** `hyperpolicy eval`: drives the environment that a model names through a server and prints the returns. */
 
-import { Command, Option } from 'commander';
+import { Command } from 'commander';
 import { failedPrecondition } from '../../src/contract/errors.ts';
 import { specDifference } from '../../src/contract/spec-difference.ts';
 import { type ContextSpec, fingerprint, type PolicySpecs } from '../../src/contract/tensor-spec.ts';
@@ -8,7 +8,7 @@ import type { Env } from '../../src/envs/env.ts';
 import type { PolicyClient } from '../typescript/client.ts';
 import { adaptEpisodesOf, refuseAdaptation } from './adaptation-flags.ts';
 import { type AdaptingModel, driveTask, taskSeeds } from './adapted-episodes.ts';
-import { driveEpisode } from './episodes.ts';
+import { driveEpisode, meanOf } from './episodes.ts';
 import {
   integerIn,
   type ModelOptions,
@@ -40,33 +40,31 @@ export function createCommand(name: string): Command {
     'Drive the environment that a model was trained in through a server, and print the return of each episode and their mean; ' +
       'of a model that adapts, for each task the mean return before adaptation and after it.',
   );
-  const count = (flags: string, description: string, low = 1) =>
-    new Option(flags, description).argParser(integerIn(low, countMax));
+  const count = integerIn(1, countMax);
   return withModelOptions(withServerOptions(command))
     .option('--env <name>', "environment, also a file such as ./my-env.js; the model's unless given")
-    .addOption(
-      count('--episodes <count>', 'number of episodes; of a model that adapts: in each task, after adaptation').default(
-        1,
-      ),
+    .option(
+      '--episodes <count>',
+      'number of episodes; of a model that adapts: in each task, after adaptation',
+      count,
+      1,
     )
-    .addOption(
-      new Option('--seed <number>', 'seed of the first episode, or of the first task; each next one adds 1')
-        .argParser(integerIn(0, Number.MAX_SAFE_INTEGER - countMax))
-        .default(0),
+    .option(
+      '--seed <number>',
+      'seed of the first episode, or of the first task; each next one adds 1',
+      integerIn(0, Number.MAX_SAFE_INTEGER - countMax),
+      0,
     )
-    .addOption(
-      new Option(
-        '--context <values>',
-        'task of all episodes: 1,2,3 (default: drawn by the seed, from the range that the model was trained in; two directions in turn)',
-      ).argParser(parseContext),
+    .option(
+      '--context <values>',
+      'task of all episodes: 1,2,3 (default: drawn by the seed, from the range that the model was trained in; two directions in turn)',
+      parseContext,
     )
-    .addOption(count('--tasks <count>', 'of a model that adapts: number of tasks (default: 1)'))
-    .addOption(
-      count(
-        '--adapt-episodes <count>',
-        "of a model that adapts: episodes in each task before adaptation (default: as many as in its trainer's evaluations)",
-        0,
-      ),
+    .option('--tasks <count>', 'of a model that adapts: number of tasks (default: 1)', count)
+    .option(
+      '--adapt-episodes <count>',
+      "of a model that adapts: episodes in each task before adaptation (default: as many as in its trainer's evaluations)",
+      integerIn(0, countMax),
     )
     .addHelpText(
       'after',
@@ -247,7 +245,7 @@ function contextOf({ adaptation }: Described, own: ContextSpec | null, task: Con
 }
 
 function moments(values: readonly number[]): { readonly mean: number; readonly deviation: number } {
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  const mean = meanOf(values);
   const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length;
   return { mean, deviation: Math.sqrt(variance) };
 }

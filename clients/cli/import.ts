@@ -2,7 +2,7 @@
 
 import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command, InvalidArgumentError } from 'commander';
 import { serverDefaults } from '../../server/config.ts';
 import { unboundedText } from '../../src/contract/bounds.ts';
 import { writtenNumber } from '../../src/contract/written-number.ts';
@@ -23,8 +23,7 @@ type ImportCommandOptions = {
 };
 
 export function createCommand(name: string): Command {
-  const size = (flags: string, description: string, low: number) =>
-    new Option(flags, description).argParser(integerIn(low, 100_000));
+  const [size, sizeOrNone] = [integerIn(1, 100_000), integerIn(0, 100_000)];
   return new Command(name)
     .description(
       'Publish a policy or a critic from a safetensors file. A file of this project (networks/ of the directory of a run that is over) describes itself ' +
@@ -36,16 +35,15 @@ export function createCommand(name: string): Command {
       '--architecture <name>',
       'network of a state dict, one that "hyperpolicy architectures" marks under import. For a file of this project, options must agree with the file',
     )
-    .addOption(size('--observation-size <count>', 'values of an observation', 1))
-    .addOption(size('--action-size <count>', 'values of an action', 1))
-    .addOption(size('--context-size <count>', 'values of a context; default: 0, no context', 0))
-    .addOption(
-      new Option(
-        '--action-low <values>',
-        'lower bounds: one number, or one per action value; default: unbounded',
-      ).argParser(parseBounds),
+    .option('--observation-size <count>', 'values of an observation', size)
+    .option('--action-size <count>', 'values of an action', size)
+    .option('--context-size <count>', 'values of a context; default: 0, no context', sizeOrNone)
+    .option(
+      '--action-low <values>',
+      'lower bounds: one number, or one per action value; default: unbounded',
+      parseBounds,
     )
-    .addOption(new Option('--action-high <values>', 'upper bounds, in the same form').argParser(parseBounds))
+    .option('--action-high <values>', 'upper bounds, in the same form', parseBounds)
     .requiredOption('--model <name>', 'name of the model to publish')
     .option('--store <directory>', 'where to publish', serverDefaults.store)
     .action(importFile);

@@ -1,6 +1,6 @@
 /** The subcommands of `hyperpolicy models` that change what a server serves, through its admin port. */
 
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command, InvalidArgumentError } from 'commander';
 import { writtenNumber } from '../../src/contract/written-number.ts';
 import { type AdminClient, createAdminClient } from '../typescript/admin.ts';
 import {
@@ -15,34 +15,33 @@ import {
 type AdminOptions = SecurityOptions & { readonly admin: string; readonly model: string };
 
 export function adminCommands(): Command[] {
-  const version = () => new Option('--model-version <number>', 'the version').argParser(integerIn(1, 2 ** 32 - 1));
-  const label = () => new Option('--label <label>', 'the label').makeOptionMandatory();
+  const version = ['--model-version <number>', 'the version', integerIn(1, 2 ** 32 - 1)] as const;
   return [
     command<{ modelVersion: number }>(
       'load',
       'Serve a version that was unloaded or rolled back, or an old one beside the newest. It gets the label "vN" (v3 for version 3), also the newest, and keeps it until "unload".',
       (admin, { model, modelVersion }) => admin.loadVersion(model, modelVersion),
-    ).addOption(version().makeOptionMandatory()),
+    ).requiredOption(...version),
     command<{ modelVersion: number }>(
       'unload',
       'Stop serving a version until it is loaded again. Move its labels to other versions first.',
       (admin, { model, modelVersion }) => admin.unloadVersion(model, modelVersion),
-    ).addOption(version().makeOptionMandatory()),
+    ).requiredOption(...version),
     command<{ label: string; modelVersion?: number }>(
       'label',
       'Point a label at a version; without --model-version, remove the label.',
       (admin, options) => admin.setLabel(options.model, options.label, options.modelVersion),
     )
-      .addOption(label())
-      .addOption(version()),
+      .requiredOption('--label <label>', 'the label')
+      .option(...version),
     command<{ split: Record<string, number> }>(
       'traffic',
       'Split the traffic of clients that name no version between labels. A client_id always gets the same label.',
       (admin, { model, split }) => admin.setTraffic(model, split),
-    ).addOption(
-      new Option('--split <shares>', 'percentages that sum to 100: stable=90,canary=10; "" ends the split')
-        .argParser(parseShares)
-        .makeOptionMandatory(),
+    ).requiredOption(
+      '--split <shares>',
+      'percentages that sum to 100: stable=90,canary=10; "" ends the split',
+      parseShares,
     ),
     command(
       'rollback',

@@ -68,8 +68,7 @@ type MakeRandomOptions = {
 
 function makeRandomCommand(): Command {
   const kinds = ['plain', 'hyper', 'none'];
-  const size = (flags: string, description: string, low: number, fallback: number) =>
-    new Option(flags, description).argParser(integerIn(low, 100_000)).default(fallback);
+  const size = integerIn(1, 100_000);
   return new Command('make-random')
     .description('Publish a package with random parameters, to try or load a server.')
     .option('--store <directory>', 'where to publish', serverDefaults.store)
@@ -77,18 +76,17 @@ function makeRandomCommand(): Command {
     .addOption(new Option('--policy <kind>', 'kind of policy').choices(kinds).default('hyper'))
     .addOption(new Option('--critic <kind>', 'kind of critic').choices(kinds).default('hyper'))
     .option('--stochastic', 'the policy can be sampled')
-    .addOption(size('--observation-size <count>', 'values of an observation', 1, 17))
-    .addOption(size('--action-size <count>', 'values of an action', 1, 6))
-    .addOption(
-      new Option(
-        '--context-size <count>',
-        'values of a context; default: 2 for a hyper policy or an encoder, else none',
-      ).argParser(integerIn(1, 100_000)),
+    .option('--observation-size <count>', 'values of an observation', size, 17)
+    .option('--action-size <count>', 'values of an action', size, 6)
+    .option(
+      '--context-size <count>',
+      'values of a context; default: 2 for a hyper policy or an encoder, else none',
+      size,
     )
-    .addOption(size('--hidden <count>', 'width of plain and dynamic networks', 1, 256))
+    .option('--hidden <count>', 'width of plain and dynamic networks', size, 256)
     .addOption(
       new Option('--trunk <widths>', "widths of the primary's trunk")
-        .argParser((text) => text.split(',').map(integerIn(1, 100_000)))
+        .argParser((text) => text.split(',').map(size))
         .default([256, 512, 1024], '256,512,1024'),
     )
     .option('--latent', 'the context is inferred, not known to the client')
@@ -96,7 +94,7 @@ function makeRandomCommand(): Command {
     .option('--adapt', "Adapt changes the policy's weights; needs --stochastic")
     .option('--env <name>', 'take the sizes from the specs of this environment, also a file such as ./my-env.js')
     .addOption(new Option('--environment <name>', 'the former name of --env').hideHelp().conflicts('env'))
-    .addOption(size('--seed <number>', 'seed of the parameters', 0, 1))
+    .option('--seed <number>', 'seed of the parameters', integerIn(0, 100_000), 1)
     .action(makeRandom);
 }
 

@@ -29,12 +29,8 @@ export function createCommand(name: string): Command {
     "Ask a server for a critic's values and their gradients with respect to the action. Prints one line of JSON.",
   );
   return withContextOptions(withModelOptions(withServerOptions(command)), 'one context, or one per action')
-    .addOption(
-      new Option('--observation <rows>', `one for all actions, or one per action; ${rows}`)
-        .argParser(parseRows)
-        .makeOptionMandatory(),
-    )
-    .addOption(new Option('--action <rows>', rows).argParser(parseRows).makeOptionMandatory())
+    .requiredOption('--observation <rows>', `one for all actions, or one per action; ${rows}`, parseRows)
+    .requiredOption('--action <rows>', rows, parseRows)
     .addOption(
       new Option(
         '--reduction <rule>',

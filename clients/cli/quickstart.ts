@@ -2,7 +2,7 @@
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { Command, Option } from 'commander';
+import { Command } from 'commander';
 import { serverDefaults } from '../../server/config.ts';
 import { failedPrecondition } from '../../src/contract/errors.ts';
 import { createRandom } from '../../src/contract/random.ts';
@@ -13,6 +13,7 @@ import type { TrainOptions } from '../../trainer/train.ts';
 import { createPolicyClient, type PolicyClient } from '../typescript/client.ts';
 import { checkPorts, checkWritableFile } from './checks.ts';
 import { commandLine } from './command-line.ts';
+import { meanOf } from './episodes.ts';
 import { integerIn } from './options.ts';
 import { startServerProcess } from './server-process.ts';
 import { runTraining } from './train.ts';
@@ -40,8 +41,7 @@ type QuickstartOptions = {
 };
 
 export function createCommand(name: string): Command {
-  const port = (flags: string, description: string, fallback?: number) =>
-    new Option(flags, description).argParser(integerIn(0, 65535)).default(fallback);
+  const port = integerIn(0, 65535);
   return new Command(name)
     .description(
       'Train TD3 with a hypernetwork critic on HalfCheetah for two to five minutes, publish the model, serve it, and ' +
@@ -50,23 +50,20 @@ export function createCommand(name: string): Command {
     .option('--exit', 'stop the server and exit after the episode')
     .option('--store <directory>', 'where the model is published', runDefaults.store)
     .option('--runs <directory>', 'where the run keeps metrics, plot and checkpoints', runDefaults.runs)
-    .addOption(port('--port <port>', 'gRPC port; 0 picks a free one', serverDefaults.port))
-    .addOption(
-      port('--metrics-port <port>', 'HTTP port of metrics and health; 0 picks a free one', serverDefaults.metricsPort),
+    .option('--port <port>', 'gRPC port; 0 picks a free one', port, serverDefaults.port)
+    .option(
+      '--metrics-port <port>',
+      'HTTP port of metrics and health; 0 picks a free one',
+      port,
+      serverDefaults.metricsPort,
     )
-    .addOption(port('--http-port <port>', 'port of JSON over HTTP; 0 picks a free one; default: off'))
-    .addOption(
-      new Option('--seed <number>', 'seed of the training run')
-        .argParser(integerIn(0, 2 ** 31))
-        .default(runDefaults.seed),
-    )
-    .addOption(
-      new Option(
-        '--steps <count>',
-        `environment steps of the training run; nothing is learnt in the first ${warmUpSteps}, which are warm-up`,
-      )
-        .argParser(integerIn(1, 2 ** 31))
-        .default(runDefaults.steps),
+    .option('--http-port <port>', 'port of JSON over HTTP; 0 picks a free one; default: off', port)
+    .option('--seed <number>', 'seed of the training run', integerIn(0, 2 ** 31), runDefaults.seed)
+    .option(
+      '--steps <count>',
+      `environment steps of the training run; nothing is learnt in the first ${warmUpSteps}, which are warm-up`,
+      integerIn(1, 2 ** 31),
+      runDefaults.steps,
     )
     .action(quickstart);
 }
@@ -278,7 +275,7 @@ async function demonstrate(client: PolicyClient, environment: Env, { store, seed
   say(
     `Return of the same policy in this process       ${local.return.toFixed(3)}  (${equal ? 'every action bit-equal' : 'DIFFERENT'})`,
   );
-  say(`Mean return of a random policy, 10 episodes     ${mean(random).toFixed(3)}`);
+  say(`Mean return of a random policy, 10 episodes     ${meanOf(random).toFixed(3)}`);
   const { observation } = environment.reset(episodeSeed);
   const first = Float32Array.from(observation);
   const { action } = await client.act({ ...selection, observation: first });
@@ -324,5 +321,3 @@ async function localPolicy(store: string, version: number, { specs }: Env): Prom
     return action;
   };
 }
-
-const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;

@@ -2,7 +2,7 @@
 
 import { existsSync, writeFileSync } from 'node:fs';
 import { extname, join } from 'node:path';
-import { Command, Option } from 'commander';
+import { Command } from 'commander';
 import { serverDefaults } from '../../server/config.ts';
 import { failedPrecondition, invalidArgument, notFound } from '../../src/contract/errors.ts';
 import type { Env } from '../../src/envs/env.ts';
@@ -15,6 +15,7 @@ import type { Progress } from '../../trainer/run/progress.ts';
 import { adaptEpisodesOf, refuseAdaptation } from './adaptation-flags.ts';
 import { parseVersion } from './analysed-versions.ts';
 import { checkWritableFile } from './checks.ts';
+import { meanOf } from './episodes.ts';
 import { integerIn, parseContext, printJson } from './options.ts';
 import { adaptedEpisodes, type EpisodeToPlay, plainEpisodes } from './played-episodes.ts';
 
@@ -33,8 +34,7 @@ type RolloutOptions = {
 };
 
 export function createCommand(name: string): Command {
-  const count = (flags: string, description: string, high: number) =>
-    new Option(flags, description).argParser(integerIn(1, high));
+  const pixels = integerIn(1, 4096);
   return new Command(name)
     .description(
       'Run episodes of an environment under a policy and print the return of each. With --out, the first episode is drawn, ' +
@@ -52,32 +52,31 @@ export function createCommand(name: string): Command {
     )
     .option('--store <directory>', 'where the model of --policy is published', serverDefaults.store)
     .option('--out <file>', 'picture of the first episode: .gif, .png or .json')
-    .addOption(
-      count('--episodes <count>', 'number of episodes; of a model that adapts: after adaptation', 1_000_000).default(1),
+    .option(
+      '--episodes <count>',
+      'number of episodes; of a model that adapts: after adaptation',
+      integerIn(1, 1_000_000),
+      1,
     )
-    .addOption(
-      new Option(
-        '--adapt-episodes <count>',
-        "of a model that adapts: episodes before adaptation, in the same task; 0: it acts as before adaptation (default: as many as in its trainer's evaluations)",
-      ).argParser(integerIn(0, 1_000_000)),
+    .option(
+      '--adapt-episodes <count>',
+      "of a model that adapts: episodes before adaptation, in the same task; 0: it acts as before adaptation (default: as many as in its trainer's evaluations)",
+      integerIn(0, 1_000_000),
     )
-    .addOption(
-      new Option(
-        '--seed <number>',
-        'seed of the first episode; each next episode adds 1. Of a model that adapts: of the task',
-      )
-        .argParser(integerIn(0, Number.MAX_SAFE_INTEGER - 1_000_000))
-        .default(0),
+    .option(
+      '--seed <number>',
+      'seed of the first episode; each next episode adds 1. Of a model that adapts: of the task',
+      integerIn(0, Number.MAX_SAFE_INTEGER - 1_000_000),
+      0,
     )
-    .addOption(count('--steps <count>', 'most steps of an episode', 1_000_000_000))
-    .addOption(
-      new Option(
-        '--context <values>',
-        'context of the task: 1,2,3 (default: drawn by the seed, from the range that the model was trained in; two directions in turn)',
-      ).argParser(parseContext),
+    .option('--steps <count>', 'most steps of an episode', integerIn(1, 1_000_000_000))
+    .option(
+      '--context <values>',
+      'context of the task: 1,2,3 (default: drawn by the seed, from the range that the model was trained in; two directions in turn)',
+      parseContext,
     )
-    .addOption(count('--width <pixels>', 'width of a frame', 4096).default(320))
-    .addOption(count('--height <pixels>', 'height of a frame', 4096).default(240))
+    .option('--width <pixels>', 'width of a frame', pixels, 320)
+    .option('--height <pixels>', 'height of a frame', pixels, 240)
     .action(rollout);
 }
 
@@ -132,20 +131,17 @@ async function rollout(options: RolloutOptions, command: Command): Promise<void>
   }
 }
 
-const meanOf = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
-
 /** A display appears after this time: pictures of a few frames need none. */
 const displayDelayMs = 1000;
 
 async function frameProgress(label: string) {
   const { createProgress } = await import('../../trainer/run/progress.ts');
-  const now = () => performance.now();
-  const startedAt = now();
+  const startedAtMs = performance.now();
   let progress: Progress | undefined;
   return {
     note(done: number, stepCount: number) {
-      if (now() - startedAt < displayDelayMs) return;
-      progress ??= createProgress({ stream: process.stderr, label, stepCount, unit: 'frame', now });
+      if (performance.now() - startedAtMs < displayDelayMs) return;
+      progress ??= createProgress({ stream: process.stderr, label, stepCount, unit: 'frame' });
       progress.report(done);
     },
     finish: () => progress?.finish(),

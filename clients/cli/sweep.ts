@@ -27,22 +27,18 @@ export async function createCommand(name: string): Promise<Command> {
         'with its 95% bootstrap interval.',
     )
     .argument('<file>', 'YAML or JSON: name, grid, settings, runs, store, publish')
-    .addOption(
-      new Option(
-        '--processes <count>',
-        'runs that train at the same time (default: one per core; a printed job leaves it to the cluster)',
-      ).argParser(integerIn(1, 1024)),
+    .option(
+      '--processes <count>',
+      'runs that train at the same time (default: one per core; a printed job leaves it to the cluster)',
+      integerIn(1, 1024),
     )
-    .addOption(
-      new Option(
-        '--threads <count>',
-        'threads of a run, where the file has none (default: the cores divided by --processes; in a printed job as many as the cores ' +
-          'that it asks for, 2). A run that goes on keeps those that it has',
-      ).argParser(integerIn(1, threadCountMax)),
+    .option(
+      '--threads <count>',
+      'threads of a run, where the file has none (default: the cores divided by --processes; in a printed job as many as the cores ' +
+        'that it asks for, 2). A run that goes on keeps those that it has',
+      integerIn(1, threadCountMax),
     )
-    .addOption(
-      new Option('--cell <index>', 'train, or print, only this cell of the grid').argParser(integerIn(0, 9999)),
-    )
+    .option('--cell <index>', 'train, or print, only this cell of the grid', integerIn(0, 9999))
     .addOption(
       new Option(
         '--print <what>',

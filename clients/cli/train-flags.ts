@@ -67,11 +67,10 @@ export function addTrainOptions(
         .choices(publishChoices)
         .default('best'),
     )
-    .addOption(
-      new Option(
-        '--metrics-port <port>',
-        "port for metrics of the run in Prometheus' form at /metrics; 0 picks a free one; default: off",
-      ).argParser(integerIn(0, 65_535)),
+    .option(
+      '--metrics-port <port>',
+      "port for metrics of the run in Prometheus' form at /metrics; 0 picks a free one; default: off",
+      integerIn(0, 65_535),
     )
     .option(
       '--metrics-host <address>',

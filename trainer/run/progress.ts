@@ -19,8 +19,8 @@ export type ProgressOptions = {
   readonly stepCount: number;
   /** The counted unit, in the singular; a step unless given. */
   readonly unit?: string | undefined;
-  /** Milliseconds; only differences matter. */
-  readonly now: () => number;
+  /** Milliseconds, of which only differences matter; `performance.now` unless a test has its own. */
+  readonly now?: () => number;
 };
 
 /** Training episodes have exploration noise, so their returns say other things than an evaluation's. */
@@ -46,7 +46,13 @@ export type Progress = {
 };
 
 /** A display that starts at the step of the first `report`. */
-export function createProgress({ stream, label, stepCount, unit, now }: ProgressOptions): Progress {
+export function createProgress({
+  stream,
+  label,
+  stepCount,
+  unit,
+  now = () => performance.now(),
+}: ProgressOptions): Progress {
   const live = stream.isTTY === true;
   const interval = live ? drawIntervalMs : lineIntervalMs;
   const marks: { readonly at: number; readonly step: number }[] = [];
