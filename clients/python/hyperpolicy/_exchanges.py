@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 from google.protobuf.message import DecodeError
@@ -97,7 +98,50 @@ class Core(Generic[C]):
         )
 
     def act(self, given: Mapping[str, Any]) -> Exchange[ActResult]:
-        return _act_exchange(self, given)
+        request = requests.act_request("Act", given)
+        limit = given.get("age_ms_max")
+        selection = {name: given[name] for name in requests.SELECTION_NAMES if given.get(name) is not None}
+        of = InPlaceOf(
+            selection=selection,
+            fingerprint=request.fingerprint,
+            context_handle=given.get("context_handle"),
+            client_id=request.client_id,
+            rows=row_count(request.observation),
+            columns=row_size(request.observation),
+            sequence=request.sequence,
+            fallback=given.get("fallback"),
+            age_ms_max=math.inf if limit is None else check_time("Act age_ms_max", limit),
+        )
+        sender = self._sender("Act")
+        start_ms = now_ms()
+
+        def instead(error: Exception) -> ActResult | None:
+            reason = reason_of(error)
+            return None if reason is None else self.stand_ins.stand_in(of, reason)
+
+        def receive(data: bytes) -> ActResult:
+            result = responses.act_result(sender, parsed(sender, messages.ActResponse, data), of.rows)
+            took_ms = now_ms() - start_ms
+            self.stand_ins.keep(of, result, took_ms)
+            age_ms = max(took_ms, 0 if result.fallback is None else result.fallback.age_ms)
+            if age_ms <= of.age_ms_max:
+                return result
+            stand_in = self.stand_ins.stand_in(of, "age")
+            if stand_in is None:
+                raise old_error("Act", of.age_ms_max, age_ms)
+            return stand_in
+
+        if of.wants_one and not self.connection.closed:
+            self.stand_ins.learn(selection)
+        return Exchange(
+            "Act",
+            request,
+            given,
+            timeout_ms=self.timeout_ms,
+            routing_key=requests.routing_key(given),
+            receive=receive,
+            instead=instead,
+        )
 
     def q_grad(self, given: Mapping[str, Any]) -> Exchange[QGradResult]:
         request = requests.q_grad_request("QGrad", given)
@@ -131,12 +175,17 @@ class Core(Generic[C]):
         request = requests.get_model_request("GetModel", given)
         return self._exchange("GetModel", request, given, messages.GetModelResponse, responses.model_description)
 
-    def _describe(self, selection: dict[str, Any], done: Callable[[ModelDescription | Exception], None]) -> None:
-        try:
+    def _describe(self, selection: dict[str, Any], done: Callable[[ModelDescription], None]) -> None:
+        """Where there is no description nobody is told."""
+
+        def told(outcome: bytes | Exception) -> None:
+            if isinstance(outcome, bytes):
+                with suppress(Exception):
+                    done(exchange.receive(outcome))
+
+        with suppress(Exception):
             exchange = self.get_model(selection)
-            start(self.connection, exchange, done)
-        except Exception as error:  # noqa: BLE001: it is told, as what comes later is
-            done(error)
+            self.connection.start(exchange.method, exchange.request, told, **exchange.settings)
 
 
 def parsed(sender: Sender, message: Any, data: bytes) -> Any:
@@ -144,65 +193,3 @@ def parsed(sender: Sender, message: Any, data: bytes) -> Any:
         return message.FromString(data)
     except DecodeError as error:
         raise sender.unusable(f"a response that does not parse ({error})") from None
-
-
-def start(connection: Connection, exchange: Exchange[T], done: Callable[[T | Exception], None]) -> None:
-    """Calls `done` once, later, with the result or the error."""
-
-    def told(outcome: bytes | Exception) -> None:
-        try:
-            result = exchange.fail(outcome) if isinstance(outcome, Exception) else exchange.receive(outcome)
-        except Exception as error:  # noqa: BLE001: whatever it is, its caller waits for it
-            done(error)
-        else:
-            done(result)
-
-    connection.start(exchange.method, exchange.request, told, **exchange.settings)
-
-
-def _act_exchange(core: Core[Any], given: Mapping[str, Any]) -> Exchange[ActResult]:
-    request = requests.act_request("Act", given)
-    limit = given.get("age_ms_max")
-    selection = {name: given[name] for name in requests.SELECTION_NAMES if given.get(name) is not None}
-    of = InPlaceOf(
-        selection=selection,
-        fingerprint=request.fingerprint,
-        context_handle=given.get("context_handle"),
-        client_id=request.client_id,
-        rows=row_count(request.observation),
-        columns=row_size(request.observation),
-        sequence=request.sequence,
-        fallback=given.get("fallback"),
-        age_ms_max=math.inf if limit is None else check_time("Act age_ms_max", limit),
-    )
-    sender = Sender("Act", core.connection.address)
-    stand_ins = core.stand_ins
-    start_ms = now_ms()
-
-    def instead(error: Exception) -> ActResult | None:
-        reason = reason_of(error)
-        return None if reason is None else stand_ins.stand_in(of, reason)
-
-    def receive(data: bytes) -> ActResult:
-        result = responses.act_result(sender, parsed(sender, messages.ActResponse, data), of.rows)
-        took_ms = now_ms() - start_ms
-        stand_ins.keep(of, result, took_ms)
-        age_ms = max(took_ms, 0 if result.fallback is None else result.fallback.age_ms)
-        if age_ms <= of.age_ms_max:
-            return result
-        stand_in = stand_ins.stand_in(of, "age")
-        if stand_in is None:
-            raise old_error("Act", of.age_ms_max, age_ms)
-        return stand_in
-
-    if of.wants_one and not core.connection.closed:
-        stand_ins.learn(selection)
-    return Exchange(
-        "Act",
-        request,
-        given,
-        timeout_ms=core.timeout_ms,
-        routing_key=requests.routing_key(given),
-        receive=receive,
-        instead=instead,
-    )

@@ -27,8 +27,8 @@ _COUNT_MAX = 64
 _LEARN_MS_MIN = 1000
 _NO_TIMING = Timing(0, 0, 0, 0)
 
-# Asks the server for a description: the fields of the selection, and what is called with what came.
-Describe = Callable[[dict[str, Any], Callable[[ModelDescription | Exception], None]], None]
+# Asks the server for a description: the fields of the selection, and what is called with it, if it comes.
+Describe = Callable[[dict[str, Any], Callable[[ModelDescription], None]], None]
 
 
 def now_ms() -> float:
@@ -110,11 +110,10 @@ class StandIns:
             entry.asked_at_ms = now_ms()
             _put(self._safe, _which(selection), entry)
 
-        def learned(described: ModelDescription | Exception) -> None:
-            # Where it is an error, it is asked for again; until it is known, the request's own error is what its caller gets.
-            if isinstance(described, ModelDescription):
-                entry.described = described
+        def learned(described: ModelDescription) -> None:
+            entry.described = described
 
+        # Where none comes, it is asked for again; until it is known, the request's own error is what its caller gets.
         self._describe(selection, learned)
 
     def keep(self, of: InPlaceOf, result: ActResult, took_ms: float) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from . import _messages as messages
 from ._checks import as_float, shown
-from .errors import invalid_argument, unusable
+from .errors import HyperpolicyError, invalid_argument
 
 FloatArray: TypeAlias = NDArray[np.float32]
 
@@ -118,9 +118,11 @@ class Sender:
         self.method = method
         self.address = address
 
-    def unusable(self, what: str) -> Exception:
-        """`what` as a noun phrase."""
-        return unusable(self.method, self.address, what)
+    def unusable(self, what: str) -> HyperpolicyError:
+        """The error of an answer that cannot be used: of another service, another version of this one, or damaged; `what` as a noun phrase."""
+        remedy = "Check the address, and that client and server are of one release"
+        expected = f"a hyperpolicy server at {self.address}"
+        return HyperpolicyError("failed_precondition", self.method, expected, what, remedy)
 
     def array(self, name: str, response: Any, *, rank: int, rows: int | None = None) -> FloatArray:
         """

@@ -36,12 +36,6 @@ def unavailable(where: str, expected: str, actual: str, remedy: str | None = Non
     return HyperpolicyError("unavailable", where, expected, actual, remedy)
 
 
-def unusable(method: str, address: str, what: str) -> HyperpolicyError:
-    """The error of an answer that cannot be used: of another service, another version of this one, or damaged."""
-    remedy = "Check the address, and that client and server are of one release"
-    return HyperpolicyError("failed_precondition", method, f"a hyperpolicy server at {address}", what, remedy)
-
-
 def late_error(where: str, address: str, timeout_ms: float) -> HyperpolicyError:
     """The error of a call without an answer in time."""
     return HyperpolicyError("deadline_exceeded", where, f"an answer of {address} within {timeout_ms:g} ms", "none")
