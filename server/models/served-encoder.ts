@@ -2,6 +2,7 @@
 
 import { specSizes } from '../../src/contract/tensor-spec.ts';
 import { feedsOf } from '../../src/onnx/feeds.ts';
+import { sizeOf } from '../../src/onnx/graph.ts';
 import { checkGraph, rowRules, type TensorRule } from '../../src/package/graph-contract.ts';
 import type { Manifest } from '../../src/package/manifest.ts';
 import {
@@ -130,7 +131,7 @@ const encodeWith =
 const rowOf = (rows: Rows, inputs: readonly TensorRule[], n: number): Rows =>
   Object.fromEntries(
     inputs.map(({ name, sizes }) => {
-      const width = sizes.reduce((product, columns) => product * columns, 1);
+      const width = sizeOf(sizes);
       return [name, rows[name]?.slice(n * width, (n + 1) * width)];
     }),
   );

@@ -5,6 +5,7 @@
 
 import { invalidArgument } from '../../src/contract/errors.ts';
 import type { ArenaBlock, BlockArena } from '../../src/memory/block-arena.ts';
+import { sizeOf } from '../../src/onnx/graph.ts';
 import { floatTensor, type TensorMap } from '../../src/onnx/session.ts';
 import type { Graph } from '../../src/package/manifest.ts';
 import type { RowRange, Sink } from '../compute/batcher.ts';
@@ -43,7 +44,7 @@ export function weightLayout(primary: Graph): WeightLayout {
         actual: `[${shape.join(', ')}]`,
       });
     }
-    const size = sizes.reduce((product, length) => product * length, 1);
+    const size = sizeOf(sizes);
     parts.push({ name, shape: sizes, size, offset });
     offset += size;
   }

@@ -1,6 +1,7 @@
 /** The inputs of a graph of the contract, from rows of values, and its outputs as such. */
 
 import type { TensorRule } from '../package/graph-contract.ts';
+import { sizeOf } from './graph.ts';
 import type { RowResults } from './rows/row-network.ts';
 import { floatTensor, type TensorMap } from './session.ts';
 
@@ -12,7 +13,7 @@ export const feedsOf = (
 ): TensorMap =>
   Object.fromEntries(
     rules.map(({ name, sizes }) => {
-      const values = rows[name] ?? new Float32Array(sizes.reduce((product, size) => product * size, rowCount));
+      const values = rows[name] ?? new Float32Array(rowCount * sizeOf(sizes));
       return [name, floatTensor(values, [rowCount, ...sizes])];
     }),
   );

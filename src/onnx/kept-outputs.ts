@@ -3,6 +3,7 @@
  * the heap makes garbage collections more frequent.
  */
 
+import { sizeOf } from './graph.ts';
 import { floatTensor, type Session, type TensorMap } from './session.ts';
 
 /** Outputs to be written in place for such inputs, all or those of these names; undefined if their shapes are not known beforehand, or they are too large to keep. */
@@ -30,7 +31,7 @@ export function keepOutputs(
     const wanted = names === undefined ? outputs : outputs.filter(({ name }) => names.includes(name));
     const shapes = isFloat ? shapesFor(feeds, wanted) : undefined;
     if (shapes === undefined) return undefined;
-    const counts = shapes.map((shape) => shape.reduce((product, size) => product * size, 1));
+    const counts = shapes.map(sizeOf);
     const count = counts.reduce((sum, size) => sum + size, 0);
     if (count * 4 > keptBytesMax) return undefined;
     if (count > memory.floats.length) memory.floats = new Float32Array(count);

@@ -1,5 +1,6 @@
 /** Rows of float32 tensors: the first dimension. */
 
+import { sizeOf } from './graph.ts';
 import { floatTensor, type Tensor, type TensorMap } from './session.ts';
 
 /** Concatenates float32 tensors along the rows. */
@@ -23,7 +24,7 @@ export function rowsOf(tensor: Tensor, from: number, to: number): Tensor {
 /** The shape of one row, and its number of values. */
 function rowSizes({ dims }: Tensor): { readonly rest: readonly number[]; readonly width: number } {
   const rest = dims.slice(1);
-  return { rest, width: rest.reduce((product, size) => product * size, 1) };
+  return { rest, width: sizeOf(rest) };
 }
 
 export const mapTensors = (tensors: TensorMap, map: (tensor: Tensor, name: string) => Tensor): TensorMap =>

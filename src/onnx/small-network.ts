@@ -5,6 +5,7 @@
  */
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { sizeOf } from './graph.ts';
 import { rowIndexTensor } from './row-index.ts';
 import { planRows } from './rows/plan.ts';
 import { NotByRow } from './rows/planning.ts';
@@ -20,14 +21,13 @@ export type SmallRun = RowRun & { readonly weights?: SmallWeights | undefined };
 export type SmallNetwork = {
   /** Multiplications of one row; about as many as the graph has weights where it cannot be planned. */
   readonly workPerRow: number;
-  /** Whether so many rows run one by one: each result then depends on its row alone, and joining requests gains nothing. */
-  runsByRow(rowCount: number): boolean;
-  /** @returns values per output, the caller's own; a promise where many rows run one by one, with turns of the event loop between */
+  /**
+   * Few rows of a small graph, and all rows of a generated one, run one by one: each result then depends on its row alone.
+   * @returns values per output, the caller's own; a promise where many rows run one by one, with turns of the event loop between
+   */
   run(run: SmallRun): RowResults | Promise<RowResults>;
   /** The same bits, always at once, for callers without other work on the thread. */
   runAtOnce(run: SmallRun): RowResults;
-  /** The same by ONNX Runtime, however few rows there are. */
-  runTogether(run: SmallRun): RowResults;
 };
 
 export type SmallNetworkOptions = {
@@ -68,9 +68,7 @@ export function createSmallNetwork({ model, session, weightNames = [] }: SmallNe
 
   return {
     workPerRow: byRow?.workPerRow ?? model.byteLength / 4,
-    runTogether: (run) => together.run(run),
     runAtOnce,
-    runsByRow: (rowCount) => rowCount <= rowCountMax,
     run(run) {
       if (byRow === undefined || run.rowCount > rowCountMax) return together.run(run);
       const turnRowCount = Math.max(1, Math.floor(turnWorkMax / Math.max(1, byRow.workPerRow)));
@@ -136,7 +134,7 @@ const tensorsFor = (tensors: Session['inputs'], rowCount: number): TensorMap =>
   Object.fromEntries(
     tensors.map(({ name, shape }) => {
       const sizes = [rowCount, ...(shape.slice(1) as number[])];
-      return [name, floatTensor(new Float32Array(sizes.reduce((product, size) => product * size, 1)), sizes)];
+      return [name, floatTensor(new Float32Array(sizeOf(sizes)), sizes)];
     }),
   );
 

@@ -1,7 +1,7 @@
 /** First runs of a graph, before anybody waits for one: the runtime plans and allocates its memory, and loads what it loads lazily. */
 
 import { HyperpolicyError, invalidArgument } from '../contract/errors.ts';
-import { arrayTypes } from './graph.ts';
+import { arrayTypes, sizeOf } from './graph.ts';
 import { type Session, Tensor, type TensorInfo, type TensorMap } from './session.ts';
 
 /** Most values of one input: a graph that asks for more is refused, as it costs memory. */
@@ -30,7 +30,7 @@ export function warmUp(session: Pick<Session, 'inputs' | 'run'>, rowCount: numbe
 
 function zeros({ name, dtype, shape }: TensorInfo, rowCount: number, graph: string): Tensor {
   const sizes = shape.map((size) => (typeof size === 'string' ? rowCount : size));
-  const count = sizes.reduce((product, size) => product * size, 1);
+  const count = sizeOf(sizes);
   if (count > inputValueCountMax) {
     throw invalidArgument({
       where: `${graph} input "${name}"`,

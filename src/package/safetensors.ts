@@ -59,7 +59,7 @@ export function readSafetensors(file: Uint8Array, where = 'safetensors'): Safete
   checkOffsets(entries, file.byteLength - start, refuse);
   const tensors = entries.map(({ name, dtype, shape, data_offsets: [begin] }): [string, StoredTensor] => {
     const { bytes, read } = decoders[dtype]!;
-    const data = new Float32Array(shape.reduce((product, size) => product * size, 1));
+    const data = new Float32Array(sizeOf(shape));
     for (let i = 0; i < data.length; i++) data[i] = read(view, start + begin + i * bytes);
     return [name, { shape, data }];
   });
@@ -72,7 +72,7 @@ export function writeSafetensors({ tensors, metadata }: SafetensorsFile): Uint8A
   if (Object.keys(metadata).length > 0) header[metadataKey] = metadata;
   let offset = 0;
   for (const [name, { shape, data }] of tensors) {
-    const size = shape.reduce((product, length) => product * length, 1);
+    const size = sizeOf(shape);
     if (size !== data.length || name === metadataKey) {
       throw invalidArgument({
         where: `safetensors tensor "${name}"`,
@@ -96,6 +96,8 @@ export function writeSafetensors({ tensors, metadata }: SafetensorsFile): Uint8A
   }
   return file;
 }
+
+const sizeOf = (shape: readonly number[]): number => shape.reduce((product, size) => product * size, 1);
 
 type Refuse = (expected: string, actual: string) => Error;
 
@@ -130,7 +132,7 @@ function checkOffsets(entries: readonly Entry[], byteCount: number, refuse: Refu
   );
   let end = 0;
   for (const { name, dtype, shape, data_offsets } of ordered) {
-    const size = shape.reduce((product, length) => product * length, 1) * decoders[dtype]!.bytes;
+    const size = sizeOf(shape) * decoders[dtype]!.bytes;
     if (data_offsets[0] !== end || data_offsets[1] !== end + size) {
       throw refuse(
         `tensor "${name}" of ${dtype} [${shape.join(', ')}] at bytes ${end} to ${end + size}`,

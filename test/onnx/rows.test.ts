@@ -23,7 +23,7 @@ import {
   type RowRun,
   type RowWeights,
 } from '../../src/onnx/rows/row-network.ts';
-import { floatTensor, indexTensor, openSession, type TensorMap } from '../../src/onnx/session.ts';
+import { floatTensor, indexTensor, openSession, type Session, type TensorMap } from '../../src/onnx/session.ts';
 import { createSmallNetwork } from '../../src/onnx/small-network.ts';
 import { exportCritic } from '../../trainer/export/critic.ts';
 import type { NetworkFiles } from '../../trainer/export/graphs.ts';
@@ -38,6 +38,17 @@ const policyFiles = <Kind extends 'plain' | 'hyper'>(kind: Kind, sizes: RandomSi
   exportPolicy({ ...randomPolicy(kind, sizes, options), scaling: scalingOf(sizes) }) as Files<Kind>;
 const criticFiles = (sizes: RandomSizes, seed: number) =>
   exportCritic({ ...randomCritic('hyper', sizes, seed), scaling: scalingOf(sizes) }) as Files<'hyper'>;
+
+/** A session, and how often it has run. */
+function countedSession(model: Uint8Array) {
+  const own = openSession(model, { threadCount: 1 });
+  let runCount = 0;
+  const run: Session['run'] = (...given) => {
+    runCount++;
+    return own.run(...given);
+  };
+  return { session: { ...own, run }, runCount: () => runCount };
+}
 
 /** Twins of one hidden layer, observation [B, 17] and action [B, 6], with their gradients written out. */
 function plainTwins(seed: number): Uint8Array {
@@ -326,16 +337,17 @@ describe('networks', () => {
 
   test('a small network runs few rows by row and many with ONNX Runtime, to the same values', async () => {
     const { bytes } = policyFiles('plain', { ...sizes, contextSize: 0 }, { seed: 6, stochastic: false }).graph;
-    const session = openSession(bytes, { threadCount: 1 });
+    const { session, runCount } = countedSession(bytes);
     const network = createSmallNetwork({ model: bytes, session });
-    // 17 x 64 + 64 x 64 + 64 x 6 = 5,568 multiplications a row; 2^18 / 5,568 = 47.08.
-    expect([network.runsByRow(47), network.runsByRow(48)]).toEqual([true, false]);
     const observation = normals(48 * 17);
-    const { action: many } = await network.run({ rowCount: 48, rows: { observation } });
+    // 17 x 64 + 64 x 64 + 64 x 6 = 5,568 multiplications a row; 2^18 / 5,568 = 47.08.
     const { action: few } = await network.run({
       rowCount: 47,
       rows: { observation: observation.subarray(0, 47 * 17) },
     });
+    expect(runCount()).toBe(0);
+    const { action: many } = await network.run({ rowCount: 48, rows: { observation } });
+    expect(runCount()).toBe(1);
     few!.forEach((value, i) => {
       expect(value).toBeCloseTo(many![i]!, 5);
     });
@@ -425,7 +437,7 @@ describe('what cannot be computed by row', () => {
   ])('%s is refused', (_, bytes, reason) => {
     expect(() => openRowNetwork(bytes)).toThrow(new NotByRow(reason));
     const session = openSession(bytes, { threadCount: 1 });
-    expect(createSmallNetwork({ model: bytes, session }).runsByRow(1)).toBe(false);
+    expect(createSmallNetwork({ model: bytes, session }).workPerRow).toBe(bytes.byteLength / 4);
     session.dispose();
   });
 
@@ -448,9 +460,10 @@ describe('what cannot be computed by row', () => {
     const x = g.input('x', 'float32', [rows, size]);
     const large = matMul(g, x, dense(new Float32Array(size * size), 'float32', [size, size]));
     const bytes = encode(g.finish('large', [{ name: 'y', value: large }]));
-    const session = openSession(bytes, { threadCount: 1 });
+    const { session, runCount } = countedSession(bytes);
     const network = createSmallNetwork({ model: bytes, session });
-    expect(network.runsByRow(1)).toBe(false);
+    network.runAtOnce({ rowCount: 1, rows: {} });
+    expect(runCount()).toBe(1);
     expect(network.workPerRow).toBeGreaterThan(size * size);
     session.dispose();
   });

@@ -10,6 +10,7 @@ import {
   type ValueInfoProto,
 } from '../../gen/onnx/onnx_pb.ts';
 import { opsetVersion } from '../encode.ts';
+import { sizeOf } from '../graph.ts';
 import { NotByRow } from './planning.ts';
 
 export type ReadConstant =
@@ -87,7 +88,7 @@ function readInput({ name, type }: ValueInfoProto): ReadInput {
 
 function readConstant({ dims, dataType, rawData }: TensorProto): ReadConstant | undefined {
   const shape = dims.map(Number);
-  const count = shape.reduce((product, size) => product * size, 1);
+  const count = sizeOf(shape);
   // Copied: the bytes may lie anywhere in the message, and typed arrays need alignment. Not `slice`, which a Buffer does not copy with.
   const { buffer } = new Uint8Array(rawData);
   if (dataType === DataType.FLOAT && rawData.length === count * 4) {
