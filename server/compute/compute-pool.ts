@@ -55,7 +55,7 @@ export type OpenGraphOptions = {
   readonly onSlow?: OpenOptions['onSlow'];
 };
 
-export type SecondGraph = {
+type SecondGraph = {
   /** Of runs of both in metrics, and of those after an ascent. */
   readonly names: { readonly both: string; readonly climb: string };
   readonly joinings: readonly Joining[];
@@ -76,7 +76,7 @@ export type Executor = {
 type ExecutorOpenOptions = Required<Omit<OpenOptions, Optional>> & Pick<OpenOptions, Optional>;
 type Optional = 'onLost' | 'onSlow' | 'second';
 
-export type ExecutorGraph = Pick<Session, 'inputs' | 'outputs'> & {
+type ExecutorGraph = Pick<Session, 'inputs' | 'outputs'> & {
   readonly device?: string;
   /** A run of this graph can be handed to a busy thread now, to begin right after the run before it. */
   readonly canFollow: boolean;
@@ -166,11 +166,6 @@ export class ComputePool {
   /** Waiting rows of each graph. */
   get queues(): readonly (GraphNames & { readonly rowCount: number })[] {
     return [...this.#entries].map(({ name, labels, queue: { rowCount } }) => ({ name, labels, rowCount }));
-  }
-
-  /** Waiting rows of all graphs. */
-  get queueRowCount(): number {
-    return this.queues.reduce((sum, { rowCount }) => sum + rowCount, 0);
   }
 
   /**

@@ -18,8 +18,6 @@ export type Request = {
    */
   readonly generate: (places: readonly number[], deadline: Deadline) => Promise<readonly GeneratedWeights[]>;
   readonly demand: Demand;
-  /** As KeptWeights.get. */
-  readonly counts?: LookupCounts;
 };
 
 /** Weights by key, as far as they are kept. */
@@ -41,7 +39,7 @@ export class ContextCache {
     return this.#shares.size;
   }
 
-  /** The weights of these keys, in order; undefined where they are not kept. */
+  /** The weights of these keys, in order; undefined where they are not kept. @param counts as KeptWeights.get */
   lookUp(keys: readonly string[], counts?: LookupCounts): Entries {
     return keys.map((key) => this.kept.get(key, counts));
   }
@@ -49,10 +47,6 @@ export class ContextCache {
   /** The same with the missing ones generated: at once if there are none. @param entries as `lookUp` found them in this turn */
   complete(keys: readonly string[], entries: Entries, request: Request): WeightBatch | Promise<WeightBatch> {
     return isComplete(entries) ? { entries } : this.#complete(keys, entries, request);
-  }
-
-  getOrGenerate(keys: readonly string[], request: Request): WeightBatch | Promise<WeightBatch> {
-    return this.complete(keys, this.lookUp(keys, request.counts), request);
   }
 
   /** Generates and keeps the weights of keys before they are requested; counts neither hits nor misses. */

@@ -127,7 +127,7 @@ export class WeightSource {
     const { inputSize, cache } = this.#options;
     const generate = (places: readonly number[], deadline: Deadline) =>
       this.#runPrimary(pickRows(values, places, inputSize), places.length, deadline, cache.kept.arena);
-    return { generate, demand, counts: this.counts };
+    return { generate, demand };
   }
 
   async #runPrimary(values: Float32Array, count: number, deadline: Deadline, arena?: BlockArena) {

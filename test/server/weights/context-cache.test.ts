@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { ContextCache } from '../../../server/weights/context-cache.ts';
+import { ContextCache, type Request } from '../../../server/weights/context-cache.ts';
 import type { GeneratedWeights } from '../../../server/weights/generated-weights.ts';
 
 const weights = (bytes: number): GeneratedWeights => ({ block: new Float32Array(0), bytes });
@@ -21,17 +21,20 @@ const never = {
   demand: { deadlineMs: 5, isGone: false },
 };
 
+const ask = (cache: ContextCache, keys: readonly string[], request: Request) =>
+  cache.complete(keys, cache.lookUp(keys), request);
+
 describe('the context cache', () => {
   test('announces a generation until it is done, then keeps its result', async () => {
     const cache = new ContextCache({ bytesMax: 100 });
     const made = [weights(1), weights(2)];
     const { promise, resolve } = deferred();
-    const asked = cache.getOrGenerate(['a', 'b'], {
+    const asked = ask(cache, ['a', 'b'], {
       generate: () => promise,
       demand: { deadlineMs: 5, isGone: false },
     });
     expect(cache.inFlightCount).toBe(2);
-    const waiting = cache.getOrGenerate(['b'], never);
+    const waiting = ask(cache, ['b'], never);
     resolve(made);
     expect((await waiting).entries[0]).toBe(made[1]);
     expect((await asked).entries).toEqual(made);
@@ -43,9 +46,9 @@ describe('the context cache', () => {
     const cache = new ContextCache({ bytesMax: 100 });
     const { promise, reject } = deferred();
     const asked = Promise.resolve(
-      cache.getOrGenerate(['a'], { generate: () => promise, demand: { deadlineMs: 5, isGone: false } }),
+      ask(cache, ['a'], { generate: () => promise, demand: { deadlineMs: 5, isGone: false } }),
     );
-    const waiting = Promise.resolve(cache.getOrGenerate(['a'], never));
+    const waiting = Promise.resolve(ask(cache, ['a'], never));
     const failures = Promise.allSettled([asked, waiting]);
     reject(new Error('no memory'));
     await expect(waiting).rejects.toThrow('no memory');
@@ -63,13 +66,13 @@ describe('the context cache', () => {
       },
       demand: { deadlineMs: 5, isGone: false },
     };
-    await cache.getOrGenerate(['b'], request);
-    const first = cache.getOrGenerate(['a'], request);
-    const batch = await cache.getOrGenerate(['a', 'b', 'c', 'd'], request);
+    await ask(cache, ['b'], request);
+    const first = ask(cache, ['a'], request);
+    const batch = await ask(cache, ['a', 'b', 'c', 'd'], request);
     expect(asked).toEqual([[0], [0], [2, 3]]);
     expect(batch.missingCount).toBe(3);
     expect(batch.entries[0]).toBe((await first).entries[0]);
-    expect(cache.getOrGenerate(['d', 'a'], never)).toEqual({ entries: [batch.entries[3], batch.entries[0]] });
+    expect(ask(cache, ['d', 'a'], never)).toEqual({ entries: [batch.entries[3], batch.entries[0]] });
     expect(cache.kept.counts).toEqual({ hitCount: 3, missCount: 5, evictionCount: 0 });
   });
 
@@ -77,6 +80,6 @@ describe('the context cache', () => {
     const cache = new ContextCache({ bytesMax: 100 });
     await cache.prefetch(['a'], { generate: async () => [weights(1)], demand: { deadlineMs: 5, isGone: false } });
     expect(cache.kept.counts).toEqual({ hitCount: 0, missCount: 0, evictionCount: 0 });
-    expect(cache.getOrGenerate(['a'], never)).not.toBeInstanceOf(Promise);
+    expect(ask(cache, ['a'], never)).not.toBeInstanceOf(Promise);
   });
 });
