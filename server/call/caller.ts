@@ -13,9 +13,12 @@ export type Caller = {
 /** The name under which a caller's handles and last actions are kept; empty without tokens. */
 export const callerName = (caller: Caller | undefined): string => caller?.name ?? '';
 
+/** Without tokens everybody may use every model. */
+export const mayUse = (caller: Caller | undefined, model: string): boolean => caller?.allowsModel(model) ?? true;
+
 /** @throws HyperpolicyError permission_denied if the caller's token does not allow the model */
 export function checkModelAllowed(where: string, caller: Caller | undefined, model: string): void {
-  if (caller === undefined || caller.allowsModel(model)) return;
+  if (mayUse(caller, model)) return;
   throw new HyperpolicyError({
     kind: 'permission_denied',
     where: `${where} model`,

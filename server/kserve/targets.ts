@@ -3,6 +3,7 @@
 import { failedPrecondition } from '../../src/contract/errors.ts';
 import { DataType } from '../../src/gen/inference/grpc_predict_v2_pb.ts';
 import type { TensorRule } from '../../src/package/graph-contract.ts';
+import { mayUse } from '../call/caller.ts';
 import type { Call } from '../call/rpc.ts';
 import type { ModelStore } from '../models/model-store.ts';
 import type { Selection } from '../models/selection.ts';
@@ -46,7 +47,7 @@ export class Targets {
 
   /** All that the caller may use. */
   list({ caller }: Call): NamedTarget[] {
-    const allowed = this.#models.list().filter(({ model }) => caller?.allowsModel(model) ?? true);
+    const allowed = this.#models.list().filter(({ model }) => mayUse(caller, model));
     return allowed.flatMap(({ versions }) => versions.flatMap(targetsOf));
   }
 

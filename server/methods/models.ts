@@ -2,6 +2,7 @@
 
 import type { TensorSpec } from '../../src/contract/tensor-spec.ts';
 import type { PolicyService } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
+import { mayUse } from '../call/caller.ts';
 import type { UnaryHandlers } from '../call/rpc.ts';
 import type { ModelStore } from '../models/model-store.ts';
 import type { ServedVersion } from '../models/served-version.ts';
@@ -12,7 +13,7 @@ export function createListModelsHandler(models: ModelStore): Methods['listModels
   return (_, { caller }) => ({
     models: models
       .list()
-      .filter(({ model }) => caller?.allowsModel(model) ?? true)
+      .filter(({ model }) => mayUse(caller, model))
       .map(({ model, versions, routing }) => ({
         model,
         versions: versions.map(({ version }) => version),

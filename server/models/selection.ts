@@ -2,7 +2,7 @@
 
 import { emptyStoreRemedy, type HyperpolicyError, notFound, quoted, unavailable } from '../../src/contract/errors.ts';
 import { labelForClient, type Routing } from '../../src/package/routing.ts';
-import type { Caller } from '../call/caller.ts';
+import { type Caller, mayUse } from '../call/caller.ts';
 import type { TriedVersion } from './load.ts';
 import type { ServedVersion } from './served-version.ts';
 
@@ -70,7 +70,7 @@ export function resolveVersion(
         remedy: emptyStoreRemedy,
       });
     }
-    const allowed = [...models.keys()].filter((name) => caller?.allowsModel(name) ?? true);
+    const allowed = [...models.keys()].filter((name) => mayUse(caller, name));
     throw notFound({ where: `${method} model`, expected: `one of ${listed(allowed)}`, actual: quoted(model) });
   }
   const { versions, routing } = found;
