@@ -38,16 +38,12 @@ export class OrderedAnswers<Response> {
 
   /** @param place reserved by `expect`; undefined if the answer was there at once */
   give(response: Response, place?: Place<Response>): void {
-    if (place !== undefined) place.answer = response;
-    else if (this.isEmpty) {
-      this.#options.send(response);
-      return;
-    } else {
-      // It waits for those before it.
-      this.#push({ answer: response });
-      return;
-    }
-    this.#flush();
+    if (place !== undefined) {
+      place.answer = response;
+      this.#flush();
+    } else if (this.isEmpty) this.#options.send(response);
+    // It waits for those before it.
+    else this.#push({ answer: response });
   }
 
   #push(place: Place<Response>): void {

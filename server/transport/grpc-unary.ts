@@ -87,8 +87,7 @@ const earlyCallsOf = (invocations: Invocations): EarlyCalls => ({
   refuse(call, error) {
     invocations.counts.started();
     const headers = headersOf(internalsOf(call));
-    const arrival = { receivedAtMs: performance.now(), deadlineMs: deadlineOf(call), headers, client: undefined };
-    const opened = invocations.open(arrival);
+    const opened = invocations.open({ receivedAtMs: performance.now(), deadlineMs: deadlineOf(call), headers });
     const status = invocations.describe(error, opened);
     invocations.end(status.name, opened);
     call.sendStatus(statusObject(status));

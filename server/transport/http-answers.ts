@@ -85,10 +85,7 @@ function count(exchange: Exchange, { log }: MethodDeps): void {
       return;
     }
     log.debug({ method: invocations.name, status, httpStatus: response.statusCode }, 'request refused');
-    invocations.end(
-      status,
-      invocations.open({ receivedAtMs, deadlineMs: Number.POSITIVE_INFINITY, headers, client: undefined }),
-    );
+    invocations.end(status, invocations.open({ receivedAtMs, deadlineMs: Number.POSITIVE_INFINITY, headers }));
   });
 }
 

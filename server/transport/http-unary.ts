@@ -91,7 +91,7 @@ export async function* entering(
     try {
       return step();
     } catch (error) {
-      const call = invocations.open({ receivedAtMs, deadlineMs: Number.POSITIVE_INFINITY, headers, client: undefined });
+      const call = invocations.open({ receivedAtMs, deadlineMs: Number.POSITIVE_INFINITY, headers });
       const status = invocations.describe(error, call);
       Object.assign(httpCall, { call, status: status.name });
       throw connectError(status);

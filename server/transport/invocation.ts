@@ -45,7 +45,8 @@ export type Arrival = {
   readonly headers: HeaderReader;
   /** Only for messages of a stream, whose caller is known already. */
   readonly caller?: Caller | undefined;
-  readonly client: Client | undefined;
+  /** Undefined where nobody is asked whether it waits: the call is refused. */
+  readonly client?: Client;
 };
 
 /** The used part of a method's descriptor. */
