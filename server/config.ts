@@ -150,6 +150,7 @@ export const perProcessSettings = [
 ] as const satisfies readonly (keyof ServerConfig)[];
 
 export type ServerConfig = Readonly<z.infer<typeof serverConfigSchema>>;
+
 /** Threads in runs that do not end, with which nothing more is loaded: one graph may hold all workers, some more one each. */
 export const stuckThreadCountMax = ({ workerCount }: ServerConfig): number => workerCount + 8;
 

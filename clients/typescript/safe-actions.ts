@@ -4,7 +4,7 @@ import { LruMap } from '../../src/contract/lru-map.ts';
 import type { GetModelResponse } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import type { ModelSelection } from './request.ts';
 
-export type SafeAction = {
+type SafeAction = {
   readonly action: readonly number[];
   readonly version: number;
   readonly publishedAtMs: number;

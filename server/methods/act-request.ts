@@ -15,7 +15,7 @@ import { fallbackOf } from './fallback.ts';
 import { checkClient, oneOrEach, partOf, readContexts, seedOf } from './request-checks.ts';
 
 /** The random draw of an action; both fields are undefined for a deterministic action. */
-export type Draw = { readonly seed: number | undefined; readonly noise: Float32Array | undefined };
+type Draw = { readonly seed: number | undefined; readonly noise: Float32Array | undefined };
 
 export type ActPlan = {
   readonly policy: ServedPolicy;

@@ -16,7 +16,7 @@ import { type Found, Load, type TriedVersion } from './load.ts';
 import { isPassing, type Refusal } from './refusal.ts';
 import { type OpenVersionOptions, openVersion, type ServedVersion } from './served-version.ts';
 
-export type LoadListener = (result: 'loaded' | 'refused' | 'withdrawn', model: string) => void;
+type LoadListener = (result: 'loaded' | 'refused' | 'withdrawn', model: string) => void;
 
 export type PackageLoaderOptions = {
   readonly store: string;

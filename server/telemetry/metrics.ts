@@ -37,7 +37,7 @@ export type MethodMetrics = ReturnType<Metrics['method']>;
 export type WorkMetrics = ReturnType<Metrics['work']>;
 
 /** Of a heavy graph, the same object each time: its file's name, and the labels of its version. */
-export type GraphNames = { readonly name: string; readonly labels: Labels };
+type GraphNames = { readonly name: string; readonly labels: Labels };
 
 /** With the rows that were joined for it. */
 type HeavyRun = { readonly graph: GraphNames; readonly rowCount: number; readonly seconds: number };

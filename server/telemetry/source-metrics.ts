@@ -16,7 +16,7 @@ export type MetricsSources = {
   readonly serving?: ServingSources;
 };
 
-export type ServingSources = {
+type ServingSources = {
   readonly config: ServerConfig;
   readonly caches: Readonly<Record<'policy' | 'critic', ContextCache>>;
   /** Calls in flight, and those whose answer waits to be read. */

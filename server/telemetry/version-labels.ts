@@ -8,8 +8,7 @@ const labelledCountMax = 64;
 
 const others = { model: 'other', version: 'other' } as const;
 
-const keyOf = ({ model, version }: { readonly model: string; readonly version: number }): string =>
-  `${model}/${version}`;
+const keyOf = ({ model, version }: Labels): string => `${model}/${version}`;
 
 export class VersionLabels {
   /** How often each is open: while a package is replaced by one with the same number, both are. */
@@ -33,6 +32,6 @@ export class VersionLabels {
   }
 
   /** Whether the version that these labels name was freed. */
-  readonly isGone = ({ model, version }: Labels): boolean =>
-    version !== others.version && !this.#openCounts.has(`${model}/${version}`);
+  readonly isGone = (labels: Labels): boolean =>
+    labels.version !== others.version && !this.#openCounts.has(keyOf(labels));
 }

@@ -62,7 +62,7 @@ const causeOf = ({ code, message }: NodeJS.ErrnoException, { authorizationError 
   String(authorizationError ?? code ?? message);
 
 /** @param refused the library's reason to refuse the client's certificate */
-export function handshakeFailureOf({ code = '' }: NodeJS.ErrnoException, refused?: string | null): HandshakeFailure {
+function handshakeFailureOf({ code = '' }: NodeJS.ErrnoException, refused?: string | null): HandshakeFailure {
   if (/PEER_DID_NOT_RETURN_A_CERTIFICATE/.test(code)) return 'no_client_certificate';
   if (refused !== undefined && refused !== null) return 'client_certificate_refused';
   if (/CERTIFICATE_VERIFY_FAILED/.test(code)) return 'client_certificate_refused';

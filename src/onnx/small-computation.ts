@@ -7,7 +7,7 @@ import { sizeOf } from './graph.ts';
 import { openRowComputation } from './rows/row-computation.ts';
 import { floatTensor, openSession, type TensorInfo, type TensorMap } from './session.ts';
 
-export type Arrays = Readonly<Record<string, Float32Array>>;
+type Arrays = Readonly<Record<string, Float32Array>>;
 
 /** A tensor's values. */
 type NamedSize = { readonly name: string; readonly size: number };

@@ -16,7 +16,7 @@ import { floatTensor, type Session, type TensorMap } from './session.ts';
 export type SmallWeights = RowWeights & { readonly feeds: () => TensorMap };
 
 /** One run; the weights where a primary generates them. */
-export type SmallRun = RowRun & { readonly weights?: SmallWeights | undefined };
+type SmallRun = RowRun & { readonly weights?: SmallWeights | undefined };
 
 export type SmallNetwork = {
   /** Multiplications of one row; about as many as the graph has weights where it cannot be planned. */

@@ -36,7 +36,7 @@ export type Opened = {
 };
 
 /** Where tensors lie in the block of a lane, which is sent when it changes. */
-export type Placed = { readonly places: TensorPlace[]; readonly block?: SharedArrayBuffer };
+type Placed = { readonly places: TensorPlace[]; readonly block?: SharedArrayBuffer };
 
 /** While a thread reads a file, runs are answered. */
 export type ToThread = {

@@ -25,7 +25,7 @@ export type WorkerPoolOptions = Pick<ThreadsOptions, 'runMsMax' | 'loadMsMax' | 
   readonly session: SessionOptions;
 };
 
-export type PooledSession = Pick<Session, 'device' | 'inputs' | 'outputs'> & {
+type PooledSession = Pick<Session, 'device' | 'inputs' | 'outputs'> & {
   /**
    * Computes the outputs on a worker thread. Feeds are copied when the run begins, so they must not change before it ends.
    * @param taking what becomes of the outputs; unless given they are copied

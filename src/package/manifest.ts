@@ -21,6 +21,9 @@ const evaluationCountMax = 2 ** 15;
 /** Lists, objects and fields of the whole: six for each evaluation, and some thousand. */
 const partCountMax = 2 ** 18;
 
+/** Of a file in a package: a plain name, no path. */
+export const fileNamePattern = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
+
 const graphTensorSchema = z.object({
   name: z.string().min(1),
   dtype: z.enum(['float32', 'int64']),
@@ -30,7 +33,7 @@ const graphTensorSchema = z.object({
 
 const graphSchema = z.object({
   /** File name inside the package. */
-  file: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/),
+  file: z.string().regex(fileNamePattern),
   inputs: atMost(tensorCountMax, z.array(graphTensorSchema)),
   outputs: atMost(tensorCountMax, z.array(graphTensorSchema)),
 });
@@ -127,7 +130,7 @@ const evaluationSchema = z.object({
   before: z.object({ meanReturn: z.number(), standardDeviation: z.number().nonnegative() }).exactOptional(),
 });
 
-export const manifestSchema = z.object({
+const manifestSchema = z.object({
   format: z.string().regex(/^\d+\.\d+$/),
   model: z.string(),
   version: z.number().int().positive().max(versionMax),

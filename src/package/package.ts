@@ -27,7 +27,7 @@ import {
   systemText,
   unreadable,
 } from './listed-file.ts';
-import { type Manifest, manifestFormat, parseManifest, versionMax } from './manifest.ts';
+import { fileNamePattern, type Manifest, manifestFormat, parseManifest, versionMax } from './manifest.ts';
 import { checkModelName, isModelName, modelNameRule } from './model-name.ts';
 
 const manifestFile = 'manifest.json';
@@ -36,7 +36,6 @@ export const adaptedWeightCountMax = 400_000;
 /** Of a manifest. Those of real packages are some hundred kilobytes, most of it probes: the largest is that of adapted weights. */
 const manifestBytesMax = 16 * 1024 * 1024;
 const versionPattern = /^[1-9][0-9]*$/;
-const filePattern = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
 
 /** A manifest without the fields that publishing fills in. */
 export type ManifestDraft = Omit<Manifest, 'format' | 'model' | 'version' | 'files' | 'fingerprint' | 'training'> & {
@@ -161,7 +160,7 @@ export async function readPackageIndex(directory: string): Promise<PackageIndex>
 }
 
 /** A folder of a store that is not served. */
-export type PassedOver = {
+type PassedOver = {
   readonly directory: string;
   /** What was expected of it, and what it is. */
   readonly reason: string;
@@ -270,7 +269,7 @@ function checkManifestSize(where: string, text: string): void {
 
 /** A name from a manifest becomes a path, so it must stay inside the package. */
 function checkFileName(name: string): void {
-  if (filePattern.test(name) && name !== manifestFile) return;
+  if (fileNamePattern.test(name) && name !== manifestFile) return;
   throw invalidArgument({
     where: manifestFile,
     expected: `file names of A-Z a-z 0-9 . _ - and a letter or digit first, other than ${manifestFile}`,

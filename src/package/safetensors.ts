@@ -8,7 +8,7 @@
 import { z } from 'zod';
 import { invalidArgument } from '../contract/errors.ts';
 
-export type StoredTensor = { readonly shape: readonly number[]; readonly data: Float32Array };
+type StoredTensor = { readonly shape: readonly number[]; readonly data: Float32Array };
 
 export type SafetensorsFile = {
   readonly tensors: ReadonlyMap<string, StoredTensor>;

@@ -12,7 +12,7 @@ import { RowMemory } from './row-memory.ts';
 import { sizeOf } from './shapes.ts';
 
 /** A tensor of a request or a context, and where one row of it lies. */
-export type PlacedTensor = { readonly name: string; readonly address: number; readonly size: number };
+type PlacedTensor = { readonly name: string; readonly address: number; readonly size: number };
 
 export type RowPlan = {
   readonly memoryBytes: number;

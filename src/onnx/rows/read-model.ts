@@ -11,9 +11,10 @@ import {
 } from '../../gen/onnx/onnx_pb.ts';
 import { opsetVersion } from '../encode.ts';
 import { sizeOf } from '../graph.ts';
+import { fields } from '../model-messages.ts';
 import { NotByRow } from './planning.ts';
 
-export type ReadConstant =
+type ReadConstant =
   | { readonly kind: 'float'; readonly shape: readonly number[]; readonly values: Float32Array }
   | { readonly kind: 'int'; readonly shape: readonly number[]; readonly values: readonly number[] };
 
@@ -34,10 +35,8 @@ export type ReadModel = {
   readonly nodes: readonly NodeProto[];
 };
 
-/** `NodeProto.domain`, which our subset of the schema leaves out: operators of the standard domain have none. */
+/** `NodeProto.domain`, which our subset of the schema leaves out, as it does functions: operators of the standard domain have none. */
 const domainField = 7;
-/** `ModelProto.functions`, likewise. */
-const functionsField = 25;
 
 /**
  * Fields and packed numbers of a model without its raw data: networks have some thousand. Decoding takes a microsecond and some hundred
@@ -58,7 +57,7 @@ export function readModel(bytes: Uint8Array): ReadModel {
   // Operators of the same name mean other things in other sets.
   if (opset !== BigInt(opsetVersion)) throw new NotByRow(`operator set ${opset}`);
   // One of them may have the name of an operator.
-  if ($unknown?.some(({ no }) => no === functionsField)) throw new NotByRow('functions of its own');
+  if ($unknown?.some(({ no }) => no === fields.model.functions)) throw new NotByRow('functions of its own');
   const foreign = graph.node.find(({ $unknown }) => $unknown?.some(({ no }) => no === domainField));
   if (foreign !== undefined) throw new NotByRow(`operator ${foreign.opType} of another domain`);
   return {
