@@ -11,6 +11,7 @@ import { createCritic } from '../../src/nn/critics/registry.ts';
 import { type ParameterSpecs, shapesOf, under } from '../../src/nn/parameters.ts';
 import { policyOutput, sampleOf } from '../../src/nn/policies/policy.ts';
 import { createPolicy } from '../../src/nn/policies/registry.ts';
+import { joinEqualParts } from '../../src/onnx/passes/equal-parts.ts';
 import { optimise } from '../../src/onnx/passes/index.ts';
 import { valueAndGradients } from '../../src/trace/differentiate.ts';
 import { type InputSpec, type TracedFunction, trace } from '../../src/trace/trace.ts';
@@ -55,6 +56,23 @@ test.each([
   const counts: Record<string, number> = {};
   createTd3Learner({ config: td3Defaults({ architecture }), specs, engine: countingEngine(counts), seed: 1 });
   expect(counts).toEqual(expected);
+});
+
+test('two updates of TD3 with sa-hyper critics as a pass of a run: tensors of one shape take a step together', () => {
+  const steps: string[] = [];
+  const engine: Engine = {
+    ...countingEngine({}),
+    compileRepeated({ name, state, slices, pass }) {
+      const inputs = { ...state, ...slices };
+      const { nodes } = joinEqualParts(optimise(trace(name, inputs, pass)));
+      steps.push(...nodes.map(({ op }) => op));
+      return { run() {}, dispose() {} };
+    },
+  };
+  createTd3Learner({ config: td3Defaults({ architecture: 'sa-hyper' }), specs, engine, seed: 1, updatesPerRun: 2 });
+  expect(steps).toHaveLength(1774);
+  // The twins' 84 tensors have 14 shapes and take two steps; the actor's six have five.
+  expect(steps.filter((op) => op === 'Sqrt')).toHaveLength(2 * 14 + 5);
 });
 
 const [batchSize, entropyWeight, gamma] = [256, 0.2, 0.99];

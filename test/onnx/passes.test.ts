@@ -7,10 +7,11 @@ import type { Graph, Shape, Value } from '../../src/onnx/graph.ts';
 import { add, cast, comparison, mul, sub, unary } from '../../src/onnx/ops/elementwise.ts';
 import { matMul } from '../../src/onnx/ops/matmul.ts';
 import { reduce } from '../../src/onnx/ops/reduce.ts';
-import { expand, reshape, transpose } from '../../src/onnx/ops/shape.ts';
+import { concat, expand, reshape, slice, transpose } from '../../src/onnx/ops/shape.ts';
 import { mergeCommonSubexpressions } from '../../src/onnx/passes/common-subexpressions.ts';
 import { removeDeadCode } from '../../src/onnx/passes/dead-code.ts';
 import { dropExpands } from '../../src/onnx/passes/drop-expands.ts';
+import { joinEqualParts } from '../../src/onnx/passes/equal-parts.ts';
 import { materialiseFills, shrinkFills } from '../../src/onnx/passes/fills.ts';
 import { foldConstants } from '../../src/onnx/passes/fold-constants.ts';
 import { foldTransposes } from '../../src/onnx/passes/fold-transposes.ts';
@@ -623,5 +624,64 @@ describe('cutLongProducts', () => {
       const graph = graphOf(shapes, (g, x, y) => matMul(g, x, y));
       expect(ops(cutLongProducts(graph))).toEqual(['Gemm']);
     }
+  });
+});
+
+describe('equal parts of a value', () => {
+  const doubled = (g: Builder, x: Value) => mul(g, x, fill(2, 'float32', []));
+  const part = (g: Builder, x: Value, index: number, size: number) =>
+    slice(g, x, [index * size, 0], [size, x.shape[1]!]);
+  const cases: [string, Shape[], Build, string[]][] = [
+    [
+      'are made by one node, whichever is read first',
+      [[6, 2]],
+      (g, a) => concat(g, [part(g, a, 2, 2), doubled(g, part(g, a, 0, 2)), part(g, a, 1, 2)], 0),
+      ['Split', 'Mul', 'Concat'],
+    ],
+    [
+      'joined in their order are the value',
+      [[4, 2]],
+      (g, a) => doubled(g, concat(g, [part(g, a, 0, 2), part(g, a, 1, 2)], 0)),
+      ['Mul'],
+    ],
+    [
+      'joined in another order are not',
+      [[4, 2]],
+      (g, a) => concat(g, [part(g, a, 1, 2), part(g, a, 0, 2)], 0),
+      ['Split', 'Concat'],
+    ],
+    [
+      'of which one is not read stay',
+      [[6, 2]],
+      (g, a) => add(g, part(g, a, 0, 2), part(g, a, 2, 2)),
+      ['Slice', 'Slice', 'Add'],
+    ],
+    [
+      'stay where they overlap or are not equal',
+      [[6, 2]],
+      (g, a) => concat(g, [slice(g, a, [1, 0], [2, 2]), slice(g, a, [0, 0], [4, 2])], 0),
+      ['Slice', 'Slice', 'Concat'],
+    ],
+    [
+      'of another dimension stay',
+      [[2, 4]],
+      (g, a) => sub(g, slice(g, a, [0, 0], [2, 2]), slice(g, a, [0, 2], [2, 2])),
+      ['Slice', 'Slice', 'Sub'],
+    ],
+    [
+      'of two values joined are neither',
+      [
+        [4, 2],
+        [4, 2],
+      ],
+      (g, a, b) => concat(g, [part(g, a, 0, 2), part(g, b, 1, 2)], 0),
+      ['Slice', 'Slice', 'Concat'],
+    ],
+  ];
+  test.each(cases)('%s', (_, shapes, build, expected) => {
+    const graph = graphOf(shapes, build);
+    const made = joinEqualParts(graph);
+    expect(ops(made)).toEqual(expected);
+    expect(run(made)).toEqual(run(graph));
   });
 });

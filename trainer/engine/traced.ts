@@ -6,6 +6,7 @@ import { encode } from '../../src/onnx/encode.ts';
 import { type Graph, sizeOf } from '../../src/onnx/graph.ts';
 import { afterPasses, repeated } from '../../src/onnx/loop.ts';
 import { multiplyAdds } from '../../src/onnx/multiply-adds.ts';
+import { joinEqualParts } from '../../src/onnx/passes/equal-parts.ts';
 import { optimise } from '../../src/onnx/passes/index.ts';
 import type { DeviceName } from '../../src/onnx/providers.ts';
 import { openSession, type SessionOptions } from '../../src/onnx/session.ts';
@@ -65,7 +66,7 @@ export const createTracedEngine = ({ threadCount, device }: TracedEngineOptions)
       });
     },
     compileRepeated({ name, passCount, state, slices, pass }) {
-      const traced = optimise(graphOf(name, { ...state, ...slices }, pass));
+      const traced = joinEqualParts(optimise(graphOf(name, { ...state, ...slices }, pass)));
       const work = multiplyAdds(traced) * passCount;
       const graph = smallestFirst(repeated(traced, passCount, new Set(Object.keys(slices))));
       const wholes = Object.entries(slices).map(([slice, { shape, data }]) => [
