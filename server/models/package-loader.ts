@@ -9,9 +9,9 @@ import { HyperpolicyError, resourceExhausted } from '../../src/contract/errors.t
 import { type Device, isMissingForAll, missingDevice } from '../../src/onnx/providers.ts';
 import { slowMs } from '../../src/onnx/worker-threads.ts';
 import { createTurns } from '../../src/pacing/turns.ts';
-import { createStepper } from '../../src/pacing/unhurried.ts';
 import { type PackageIndex, readPackageIndex } from '../../src/package/package.ts';
 import { identityOf, stateOf } from '../../src/package/package-state.ts';
+import { carryOver } from './carry-over.ts';
 import { type Found, Load, type TriedVersion } from './load.ts';
 import { isPassing, type Refusal } from './refusal.ts';
 import { type OpenVersionOptions, openVersion, type ServedVersion } from './served-version.ts';
@@ -53,13 +53,9 @@ const restRatio = 3;
 const trialCountMax = 4;
 /** After so many versions that take long the start waits for no more: each costs it `slowMs`, unless they are tried at once. */
 const slowStartCountMax = 3;
-/** Most contexts that are carried over to a new version; at most half of the cache's bytes. Others are generated on request. */
-const carriedCountMax = 1024;
 /** Delay after a refusal with a temporary reason; it doubles each time. */
 const retryMsMin = 1000;
 const retryMsMax = 60_000;
-/** Contexts of one run. A request waits for the current run, some milliseconds. */
-const carriedRunCount = 8;
 
 export class PackageLoader {
   readonly #options: PackageLoaderOptions;
@@ -246,7 +242,8 @@ export class PackageLoader {
     this.#sources.set(opened, found);
     // The newest now: others may have been served since this load began.
     const newest = this.#options.newestOf(model);
-    const contextCount = newest === undefined ? 0 : await this.#carryOver(newest, opened);
+    const carrying = { restRatio, isOver: () => this.#isClosed, log };
+    const contextCount = newest === undefined ? 0 : await carryOver(newest, opened, carrying);
     if (found.lost !== undefined) {
       opened.retire();
       throw found.lost;
@@ -379,29 +376,5 @@ export class PackageLoader {
     log.error({ model, version, directory, reason: reason.message }, 'model version withdrawn');
     onLoad('withdrawn', model);
     onWithdrawn(served);
-  }
-
-  /**
-   * Generates the weights of the most recently used contexts for a new version, before it is swapped in. Otherwise the first call of each
-   * context after a swap would wait for the primary, all of them at once. Latent contexts are not carried over: they belong to one version.
-   * @returns the number of contexts; the version is served even if some failed
-   */
-  async #carryOver(from: ServedVersion, to: ServedVersion): Promise<number> {
-    const [known, learning] = [from.policy?.weights, to.policy?.weights];
-    if (known === undefined || learning === undefined) return 0;
-    if (to.manifest.context?.source === 'latent' || from.contextSize !== to.contextSize) return 0;
-    const step = createStepper(restRatio);
-    const keys = known.knownKeys(carriedCountMax);
-    let count = 0;
-    try {
-      while (count < keys.length && !this.#isClosed) {
-        const some = keys.slice(count, count + carriedRunCount);
-        await step(() => learning.prefetch(some));
-        count += some.length;
-      }
-    } catch (error) {
-      this.#options.log.warn({ err: error, model: to.model, version: to.version }, 'contexts were not carried over');
-    }
-    return count;
   }
 }
