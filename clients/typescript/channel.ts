@@ -2,6 +2,7 @@
 
 import grpc from '@grpc/grpc-js';
 import { timerMs } from '../../src/contract/timers.ts';
+import { isDirect } from './direct-hosts.ts';
 import { createLeaving } from './leaving.ts';
 import { type Attempts, watchAttempts, watchSocket } from './liveness.ts';
 
@@ -103,16 +104,12 @@ function optionsOf(settings: ChannelSettings): grpc.ClientOptions {
     'grpc.use_local_subchannel_pool': 1,
     'grpc.initial_reconnect_backoff_ms': Math.min(reconnectMsMin, reconnectMsMax),
     'grpc.max_reconnect_backoff_ms': reconnectMsMax,
-    'grpc.enable_http_proxy': httpProxy && !isLoopback(address) ? 1 : 0,
+    'grpc.enable_http_proxy': httpProxy && !isDirect(address, noProxy()) ? 1 : 0,
     // The library pings; that an answer is missing is noticed in liveness.ts.
     ...(keepaliveMs > 0 && { 'grpc.keepalive_time_ms': keepaliveMs, 'grpc.keepalive_permit_without_calls': 1 }),
     ...(serverName !== undefined && { 'grpc.ssl_target_name_override': serverName }),
   };
 }
 
-/** Whether an address is one of loopback. @param address `host:port` */
-function isLoopback(address: string): boolean {
-  // Addresses have many spellings; a URL has one of each.
-  const { hostname } = new URL(`http://${address}`);
-  return /^(localhost|.*\.localhost|127\..*|0\.0\.0\.0|\[::1?\]|\[::ffff:7f.*)$/.test(hostname);
-}
+/** The variable that the library would read. */
+const noProxy = (): string => process.env.no_grpc_proxy || process.env.no_proxy || '';

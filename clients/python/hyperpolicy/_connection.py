@@ -5,8 +5,7 @@ who waits is that of _sync_connection.py and _aio_connection.py.
 
 from __future__ import annotations
 
-import ipaddress
-import socket
+import os
 import threading
 import uuid
 from abc import ABC, abstractmethod
@@ -18,6 +17,7 @@ import grpc
 
 from . import _messages as messages
 from ._checks import check_address, check_boolean, check_integer, check_metadata, check_text, check_time, check_token, shown
+from ._direct_hosts import is_direct
 from .errors import client_error, closed_error, invalid_argument, lost_error, too_large_error
 
 
@@ -281,6 +281,8 @@ def _channel_options(where: str, settings: Mapping[str, Any], address: str) -> l
     connect_ms = check_time(f"{where} connect_timeout_ms", settings["connect_timeout_ms"])
     reconnect_ms = check_time(f"{where} reconnect_ms_max", settings["reconnect_ms_max"])
     proxy = check_boolean(f"{where} http_proxy", settings["http_proxy"])
+    # The variable that the library would read.
+    no_proxy = os.environ.get("no_grpc_proxy") or os.environ.get("no_proxy") or ""
     options: list[tuple[str, Any]] = [
         ("grpc.max_receive_message_length", bytes_max),
         ("grpc.max_send_message_length", bytes_max),
@@ -290,30 +292,12 @@ def _channel_options(where: str, settings: Mapping[str, Any], address: str) -> l
         ("grpc.min_reconnect_backoff_ms", _milliseconds(connect_ms)),
         ("grpc.initial_reconnect_backoff_ms", _milliseconds(min(_RECONNECT_MS_MIN, reconnect_ms))),
         ("grpc.max_reconnect_backoff_ms", _milliseconds(reconnect_ms)),
-        ("grpc.enable_http_proxy", int(proxy and not _is_loopback(address))),
+        ("grpc.enable_http_proxy", int(proxy and not is_direct(address, no_proxy))),
     ]
     tls = settings["tls"]
     if tls is not None and tls.server_name is not None:
         options.append(("grpc.ssl_target_name_override", tls.server_name))
     return options
-
-
-def _is_loopback(address: str) -> bool:
-    """Whether an address, `host:port`, is one of loopback."""
-    host = address.rpartition(":")[0].strip("[]").lower()
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    own: ipaddress.IPv4Address | ipaddress.IPv6Address
-    try:
-        # In any spelling that systems know, such as 127.1.
-        own = ipaddress.IPv4Address(socket.inet_aton(host))
-    except OSError:
-        try:
-            own = ipaddress.IPv6Address(host)
-        except ValueError:
-            return False
-        own = own.ipv4_mapped or own
-    return own.is_loopback or own.is_unspecified
 
 
 def _milliseconds(time_ms: float) -> int:

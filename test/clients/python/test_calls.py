@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import OBSERVATION, Scripted, Server, Servers, description
+from conftest import OBSERVATION, ROOT, Scripted, Server, Servers, description
 
 import hyperpolicy
 from hyperpolicy import HyperpolicyError, PolicyClient
 from hyperpolicy import _messages as messages
-from hyperpolicy._connection import _is_loopback
+from hyperpolicy._direct_hosts import is_direct
 
 
 def test_every_form_of_an_observation_gets_the_same_action(client: PolicyClient) -> None:
@@ -175,10 +175,9 @@ def test_no_server_is_said(server: Server) -> None:
     assert caught.value.kind == "failed_precondition"
 
 
-def test_which_hosts_are_loopback() -> None:
-    own = ("127.1", "127.8.8.8", "0.0.0.0", "LOCALHOST", "a.localhost", "[::1]", "[::]", "[::ffff:7f00:1]")
-    other = ("10.0.0.1", "1.127", "localhost.example", "127.0.0.1.example", "[fe80::1]", "[::ffff:a00:1]")
-    assert [_is_loopback(f"{host}:1") for host in (*own, *other)] == [True] * len(own) + [False] * len(other)
+def test_which_hosts_no_proxy_is_asked_for() -> None:
+    cases = json.loads((ROOT / "test/clients/direct-hosts.json").read_text())
+    assert [is_direct(case["address"], case["noProxy"]) for case in cases] == [case["isDirect"] for case in cases]
 
 
 def test_a_proxy_is_for_other_machines(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,7 +194,7 @@ def test_a_proxy_is_for_other_machines(server: Server, monkeypatch: pytest.Monke
         with PolicyClient(address, http_proxy=True, timeout_ms=30_000) as client:
             with pytest.raises(HyperpolicyError, match="got a refused connection"):
                 client.list_models()
-    monkeypatch.setenv("no_grpc_proxy", "elsewhere.example,robot.invalid")
+    monkeypatch.setenv("no_grpc_proxy", "elsewhere.example, *.invalid:50051")
     with PolicyClient("robot.invalid:50051", http_proxy=True, timeout_ms=30_000) as client:
         with pytest.raises(HyperpolicyError, match="robot.invalid") as caught:
             client.list_models()

@@ -1,0 +1,42 @@
+/**
+ * The hosts that no proxy is asked for: those of loopback, and those of no_proxy as curl reads it. The library's own reading takes a space
+ * into a name, a comma at the end for every host, and knows neither capitals, `*`, ports nor networks of IPv6.
+ */
+
+import { BlockList, isIP } from 'node:net';
+import { isLoopback } from '../../src/contract/known-hosts.ts';
+
+/**
+ * @param address `host:port`
+ * @param noProxy hosts, domains, addresses and networks, each with or without a port; `*` is all
+ */
+export function isDirect(address: string, noProxy: string): boolean {
+  const colon = address.lastIndexOf(':');
+  const port = address.slice(colon + 1);
+  // Addresses have many spellings; a URL has one of each.
+  const host = new URL(`http://${address}`).hostname.replace(/^\[|\]$|\.$/g, '');
+  const entries = noProxy.toLowerCase().split(/[\s,]+/);
+  return isOwn(host) || entries.some((entry) => entry !== '' && covers(entry, host, port));
+}
+
+const isOwn = (host: string): boolean =>
+  isLoopback(host) || host.endsWith('.localhost') || host === '0.0.0.0' || host === '::';
+
+function covers(entry: string, host: string, port: string): boolean {
+  // Of an address of IPv6 only what follows its bracket is a port.
+  const [, named, ofPort] = /^(\[.*\]|[^:]*):(\d+)$/.exec(entry) ?? [undefined, entry];
+  if (ofPort !== undefined && ofPort !== port) return false;
+  const name = named!.replace(/^\[|\]/g, '');
+  const [network, bits = isIP(name) === 4 ? '32' : '128'] = name.split('/');
+  if (isIP(network!) !== 0) return isIP(host) !== 0 && isWithin(network!, Number(bits), host);
+  const domain = name.replace(/^\*?\./, '').replace(/\.$/, '');
+  return domain === '*' || host === domain || host.endsWith(`.${domain}`);
+}
+
+function isWithin(network: string, bits: number, host: string): boolean {
+  const addresses = new BlockList();
+  const [bitsMax, family] = isIP(network) === 4 ? ([32, 'ipv4'] as const) : ([128, 'ipv6'] as const);
+  if (!Number.isInteger(bits) || bits < 0 || bits > bitsMax) return false;
+  addresses.addSubnet(network, bits, family);
+  return addresses.check(host, isIP(host) === 4 ? 'ipv4' : 'ipv6');
+}
