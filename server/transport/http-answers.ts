@@ -6,14 +6,14 @@
 
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { DescService } from '@bufbuild/protobuf';
-import { type ConnectRouter, createConnectRouter, createContextValues } from '@connectrpc/connect';
+import { Code, ConnectError, type ConnectRouter, createConnectRouter, createContextValues } from '@connectrpc/connect';
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from '@connectrpc/connect-node';
 import { quoted, resourceExhausted } from '../../src/contract/errors.ts';
 import { createHostCheck } from '../../src/contract/known-hosts.ts';
 import type { StatusName } from '../../src/contract/status.ts';
 import type { UnaryHandlers } from '../call/rpc.ts';
 import { boundConnectTimeout } from './deadline-headers.ts';
-import { acceptCompression, type HttpRefusal, refusalOf } from './http-refusals.ts';
+import { acceptCompression, type HttpRefusal, isReadAsWritten, refusalOf } from './http-refusals.ts';
 import { type Admission, entering, httpCallKey, httpUnary } from './http-unary.ts';
 import { Invocations, type MethodDeps } from './invocation.ts';
 import { unaryMethodsOf } from './unary-methods.ts';
@@ -122,7 +122,8 @@ async function answer(handler: Handler, exchange: Exchange, bytesMax: number): P
   const values = createContextValues().set(httpCallKey, httpCall);
   const asked = universalRequestFromNodeRequest(request, response, undefined, values);
   const kept: Uint8Array[] = [];
-  const body = entering(keeping(asked.body as AsyncIterable<Uint8Array>, kept), exchange);
+  const pieces = keeping(asked.body as AsyncIterable<Uint8Array>, kept);
+  const body = entering(isPlainJson(asked.header) ? asWritten(pieces, kept) : pieces, exchange);
   const answered = await handler({ ...asked, body }).finally(() => {
     // The library could not decode it.
     if (httpCall.enteredAtMs !== undefined && httpCall.call === undefined) invocations.leave();
@@ -146,6 +147,15 @@ function tooLarge(method: string, bytesMax: number): HttpRefusal {
 function refuse(response: ServerResponse, { httpStatus, code, text }: HttpRefusal): void {
   response.writeHead(httpStatus, { 'content-type': 'application/json' });
   response.end(JSON.stringify({ code, message: text }));
+}
+
+const isPlainJson = (header: Headers): boolean =>
+  /^application\/json/i.test(header.get('content-type') ?? '') && header.get('content-encoding') === null;
+
+/** @throws ConnectError after a body that the library would read as another */
+async function* asWritten(body: AsyncIterable<Uint8Array>, kept: readonly Uint8Array[]): AsyncIterable<Uint8Array> {
+  yield* body;
+  if (!isReadAsWritten(Buffer.concat(kept))) throw new ConnectError('', Code.InvalidArgument);
 }
 
 /** Yields a body and keeps its pieces. The library reads at most `readMaxBytes`. */

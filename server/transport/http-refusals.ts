@@ -3,6 +3,7 @@
  * expected, and some blame the server for a client's fault. Here they get the form of all other errors.
  */
 
+import { isUtf8 } from 'node:buffer';
 import type { DescMethod } from '@bufbuild/protobuf';
 import { compressionBrotli, compressionGzip } from '@connectrpc/connect-node';
 import { type ErrorFields, invalidArgument, quoted, resourceExhausted } from '../../src/contract/errors.ts';
@@ -65,6 +66,15 @@ export async function refusalOf(httpStatus: number, request: RefusedRequest): Pr
     return invalid({ where, expected: `${encoding} data`, actual: 'bytes that do not decompress', cause });
   }
   return invalid(bodyFault(method, body, header.get('content-type') ?? ''));
+}
+
+/**
+ * Whether the library reads JSON as it was written. Bytes that are no UTF-8 would become other characters, so that two clients have one id; and
+ * of `sequence` beyond 2^53, which a client has again, another number. `refusalOf` says which.
+ */
+export function isReadAsWritten(body: Buffer): boolean {
+  const [, sequence] = /"sequence"\s*:\s*(\d{16,})/.exec(body.toString('latin1')) ?? [];
+  return isUtf8(body) && (sequence === undefined || Number.isSafeInteger(Number(sequence)));
 }
 
 /** @param body not compressed */

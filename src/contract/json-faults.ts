@@ -45,6 +45,7 @@ type Given = { readonly value: unknown; readonly where: string };
 function fieldFault(message: DescMessage, field: DescField, { value, where }: Given): JsonFault | undefined {
   const inside = insideFault(field, { value, where });
   if (inside !== undefined) return inside;
+  if (isInexact(field, value)) return { where, expected: 'an integer, beyond 2^53 as a text', actual: 'a number' };
   // The library accepts numbers that an enum does not have.
   const isKnown = field.fieldKind !== 'enum' || value === null || hasValue(field.enum, value);
   if (isKnown && takes(message, { [field.name]: value })) return undefined;
@@ -73,6 +74,14 @@ function takes(message: DescMessage, json: unknown): boolean {
     return false;
   }
 }
+
+/** JSON's reader takes such a number for one near it. */
+const isInexact = ({ scalar }: DescField, value: unknown): boolean =>
+  typeof value === 'number' &&
+  Number.isInteger(value) &&
+  !Number.isSafeInteger(value) &&
+  scalar !== undefined &&
+  ScalarType[scalar].endsWith('64');
 
 const hasValue = ({ values }: DescEnum, value: unknown): boolean =>
   values.some(({ name, number }) => name === value || number === value);
@@ -105,6 +114,12 @@ const isObject = (value: unknown): value is object =>
 
 /** The value as text of bounded length. */
 function shown(value: unknown): string {
-  const text = JSON.stringify(value);
+  let text: string;
+  try {
+    text = JSON.stringify(value);
+  } catch {
+    // The stack ends before the value does.
+    return 'lists inside lists';
+  }
   return text.length > 100 ? `${text.slice(0, 100)}...` : text;
 }

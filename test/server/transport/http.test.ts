@@ -28,7 +28,7 @@ async function startHttp(settings: ServerSettings = {}) {
     const response = await fetch(url(method), {
       method: 'POST',
       headers: { 'content-type': 'application/json', ...headers },
-      body: typeof body === 'string' ? body : JSON.stringify(body),
+      body: typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body),
     });
     // biome-ignore lint/suspicious/noExplicitAny: JSON of several methods
     const json = (await response.json()) as any;
@@ -91,6 +91,42 @@ describe('JSON over HTTP', () => {
   ])('%j is refused as over gRPC', async (request, status, code, message) => {
     const { post } = await startHttp();
     expect(await post('Act', request)).toMatchObject({ status, body: { code, message } });
+  });
+
+  test('lists inside lists are refused, however deep', async () => {
+    const { post } = await startHttp();
+    const deep = '['.repeat(100_000) + ']'.repeat(100_000);
+    expect(await post('Act', deep)).toMatchObject({
+      status: 400,
+      body: { message: 'Act: expected a JSON object, got lists inside lists' },
+    });
+    expect(await post('Act', `{"model":"plain","observation":{"shape":${deep}}}`)).toMatchObject({
+      status: 400,
+      body: {
+        message:
+          'Act observation.shape: expected a list of values, each an integer in [0, 2^32), got lists inside lists',
+      },
+    });
+  });
+
+  test('what would be read as something else than was written is refused', async () => {
+    const { post } = await startHttp();
+    // A client's name in Latin-1. As UTF-8 it would be the same as any other with one such character.
+    const named = JSON.stringify({ model: 'plain', observation, clientId: 'jürgen' });
+    expect(await post('Act', Buffer.from(named, 'latin1'))).toMatchObject({
+      status: 400,
+      body: { message: expect.stringMatching(/^Act body: expected JSON, got text that is none \(.*utf-8\)$/) },
+    });
+    expect((await post('Act', named)).status).toBe(200);
+    const numbered = (sequence: string) =>
+      post('Act', `{"model":"plain","sequence" : ${sequence},"observation":${JSON.stringify(observation)}}`);
+    expect(await numbered('9007199254740993')).toMatchObject({
+      status: 400,
+      body: { message: 'Act sequence: expected an integer, beyond 2^53 as a text, got a number' },
+    });
+    for (const exact of ['"9007199254740993"', '9007199254740991']) {
+      expect((await numbered(exact)).body.sequence).toBe(exact.replaceAll('"', ''));
+    }
   });
 
   test('what is no JSON, too large, or no method is refused without a trace', async () => {
