@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping
 
 import numpy as np
 import rclpy
@@ -17,6 +18,11 @@ from hyperpolicy.robot import Controller, Cycle, Observed
 def now_ms() -> float:
     """Of the controller's clock."""
     return 1000 * time.perf_counter()
+
+
+def waited_ms(received_ns: int) -> float:
+    """Since a message came to this machine, by the system's clock; 0 where the middleware does not say when (0)."""
+    return max(0.0, (time.time_ns() - received_ns) / 1e6) if received_ns > 0 else 0.0
 
 
 class NoObservation(Exception):
@@ -61,8 +67,10 @@ class HyperpolicyNode(Node):
         self._stream.close()
         self._client.close()
 
-    def _receive(self, message: Float32MultiArray) -> None:
-        self._newest = Observed(np.array(message.data, dtype=np.float32), now_ms())
+    def _receive(self, message: Float32MultiArray, info: Mapping[str, int]) -> None:
+        # An executor that is busy calls this later.
+        observed_at_ms = now_ms() - waited_ms(info["received_timestamp"])
+        self._newest = Observed(np.array(message.data, dtype=np.float32), observed_at_ms)
 
     def _run(self) -> None:
         """Ends at `stop` only: without this thread there are no commands."""
