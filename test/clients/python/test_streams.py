@@ -81,8 +81,9 @@ class Script:
             if self.ends:
                 call.finish()
 
-        # However the call ends, its thread does: the process waits for it.
-        context.add_callback(lambda: call.out.put(None))
+        # However the call ends, its thread does: the process waits for it. One that has ended takes no callback.
+        if not context.add_callback(lambda: call.out.put(None)):
+            call.out.put(None)
         threading.Thread(target=read, daemon=True).start()
         yield from iter(call.out.get, None)
         if call.end is not None:
