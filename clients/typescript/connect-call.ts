@@ -134,6 +134,7 @@ const codeByHttpStatus: Readonly<Record<number, string>> = {
   401: 'unauthenticated',
   403: 'permission_denied',
   404: 'unimplemented',
+  405: 'unimplemented',
   429: 'unavailable',
   502: 'unavailable',
   503: 'unavailable',

@@ -98,6 +98,8 @@ describe('what it cannot use is refused', () => {
     [200, proto, '', /^Act: expected a hyperpolicy server at \S+, got a response without action/],
     [502, { 'content-type': 'text/html' }, '<p>', /^Act: expected a server at \S+, got HTTP status 502\. /],
     [401, {}, '', /^Act: expected an answer, got HTTP status 401$/],
+    // As of the port of the metrics.
+    [405, {}, '', /^Act: expected a port with this method at \S+, got one without it\. /],
     [500, { 'content-type': 'application/json' }, '{"code":"internal","message":"x"}', /^Act: x$/],
     [500, { 'content-type': 'application/json' }, '[', /^Act: HTTP status 500$/],
   ])('%i, %o, %j', async (status, headers, body, said) => {

@@ -31,6 +31,8 @@ def given_array(where: str, given: Any) -> FloatArray:
     array = given if isinstance(given, np.ndarray) else _of_sequence(where, given)
     if array.dtype.kind not in "fiu":
         raise invalid_argument(where, _FORMS, shown(given))
+    if isinstance(array, np.ma.MaskedArray):
+        array = np.ma.filled(array.astype(np.float64), np.nan)
     if array.ndim not in (1, 2):
         raise invalid_argument(f"{where} shape", "one or two sizes", str(list(array.shape)))
     floats = np.ascontiguousarray(array) if array.dtype == _FLOAT32 else _converted(array)

@@ -41,6 +41,8 @@ def refusal(call: Any) -> str:
         ([[1.0], [float("inf")]], "t[1][0]: expected a number that is finite in float32, got inf"),
         ([1e39], "t[0]: expected a number that is finite in float32, got 1e+39"),
         (np.array([1, np.nan], np.float32), "t[1]: expected a number that is finite in float32, got nan"),
+        # What is masked was not measured; NumPy keeps some value under the mask.
+        (np.ma.masked_array([1, 2], mask=[False, True]), "t[1]: expected a number that is finite in float32, got nan"),
         ([1, "2"], 't[1]: expected a number, got "2"'),
         ([1, None], "t[1]: expected a number, got none"),
         ([1, 10**400], "t[1]: expected a number that is finite in float32, got inf"),
@@ -55,7 +57,7 @@ def test_tensors_that_are_refused(given: Any, text: str) -> None:
 
 
 def test_tensors_of_every_form_become_the_same_float32() -> None:
-    forms: list[Any] = [[1, 2, 3], (1.0, 2, np.int64(3)), range(1, 4), np.arange(1, 4), np.arange(1.0, 4.0), np.array([1, 2, 3], ">f8")]
+    forms: list[Any] = [[1, 2, 3], (1.0, 2, np.int64(3)), range(1, 4), np.arange(1, 4), np.arange(1.0, 4.0), np.array([1, 2, 3], ">f8"), np.ma.masked_array([1, 2, 3])]
     for given in forms:
         assert given_array("t", given).tolist() == [1, 2, 3]
         assert given_array("t", given).dtype == np.dtype("<f4")
