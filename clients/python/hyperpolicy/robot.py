@@ -17,6 +17,7 @@ import numpy as np
 
 from ._checks import check_function, check_integer, check_number, check_time, shown
 from ._commander import Commander, CommandMode
+from ._connection import WAIT_MS_MAX
 from ._stand_ins import now_ms
 from ._stream_core import Outcome, Pending
 from ._tensors import FloatArray, TensorLike
@@ -171,7 +172,7 @@ class Controller:
             safe_action = self._safe_policy(observation)
             with self._lock:
                 self._commander.set_safe_action(safe_action)
-        settled.wait(max(0.0, start_ms + self._answer_ms_max - now_ms()) / 1000)
+        settled.wait(_wait_s(start_ms + self._answer_ms_max))
         with self._lock:
             at_ms = now_ms()
             mode = self._commander.decide(at_ms, observed_at_ms)
@@ -260,9 +261,13 @@ def _observed(given: TensorLike | Observed, at_ms: float) -> Observed:
 
 
 def _sleep_until(at_ms: float) -> None:
-    remaining_ms = at_ms - now_ms()
-    if remaining_ms > 0:
-        time.sleep(remaining_ms / 1000)
+    remaining_s = _wait_s(at_ms)
+    if remaining_s > 0:
+        time.sleep(remaining_s)
+
+
+def _wait_s(until_ms: float) -> float:
+    return min(max(0.0, until_ms - now_ms()), WAIT_MS_MAX) / 1000
 
 
 def _summary(cycles: list[Cycle]) -> CycleSummary:

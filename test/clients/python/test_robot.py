@@ -202,3 +202,13 @@ def test_as_many_cycles_as_asked_for(client: PolicyClient) -> None:
         summary = controller.run(cycle_count=5)
     assert (summary.cycle_count, summary.modes["fresh"], len(applied)) == (5, 5, 5)
     assert all(cycle.latency_ms is not None and cycle.version == 1 for cycle in controller.cycles())
+
+
+@pytest.mark.parametrize("name", ["answer_ms_max", "age_ms_max", "ramp_ms", "interpolation_ms", "watchdog_ms", "period_ms"])
+def test_times_of_any_size(client: PolicyClient, name: str) -> None:
+    times: dict[str, Any] = {name: 1e15}
+    with client.act_stream(model="m") as stream:
+        controller = Controller(
+            stream, safe_action=[0, 0], observe=lambda: OBSERVATION, apply=lambda _command, _cycle: None, **times
+        )
+        assert controller.run(cycle_count=1).cycle_count == 1
