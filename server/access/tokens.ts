@@ -6,6 +6,7 @@
 import { createHash } from 'node:crypto';
 import type { Logger } from 'pino';
 import { z } from 'zod';
+import { issueText } from '../../src/contract/bounded.ts';
 import { HyperpolicyError, invalidArgument, resourceExhausted } from '../../src/contract/errors.ts';
 import { nearest } from '../../src/contract/nearest.ts';
 import { parseWrittenJson } from '../../src/contract/written-json.ts';
@@ -117,7 +118,7 @@ function entriesOf(text: string): readonly TokenEntry[] {
     throw invalidArgument({
       where: 'tokens file',
       expected: 'a JSON list of { name, sha256, ... }, each name and hash once',
-      actual: issue === undefined ? (cause as Error).message : `${issue.path.join('.')}: ${issue.message}`,
+      actual: issue === undefined ? (cause as Error).message : issueText(issue),
       remedy: unknown === undefined ? undefined : `Did you mean ${nearest(unknown, Object.keys(tokenSchema.shape))}?`,
       cause,
     });

@@ -9,14 +9,16 @@ import { checkDeadline } from './due-time.ts';
 /** @throws HyperpolicyError invalid_argument */
 export function checkAscent(ascent: Ascent | undefined, stepCountMax: number): Ascent | undefined {
   if (ascent === undefined) return undefined;
-  const { stepCount, stepSize } = ascent;
+  const { stepCount } = ascent;
+  // Of JSON it is finer.
+  const stepSize = Math.fround(ascent.stepSize);
   if (stepCount < 1 || stepCount > stepCountMax) {
     throw invalidArgument({ where: 'QGrad ascent', expected: `1 to ${stepCountMax} steps`, actual: `${stepCount}` });
   }
   if (!(stepSize > 0 && stepSize < Number.POSITIVE_INFINITY)) {
     throw invalidArgument({ where: 'QGrad ascent', expected: 'a finite step_size above 0', actual: `${stepSize}` });
   }
-  return ascent;
+  return { ...ascent, stepSize };
 }
 
 export type ClimbOptions = {

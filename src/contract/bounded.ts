@@ -24,6 +24,10 @@ const openBracket = 0x5b;
 const openBrace = 0x7b;
 const colon = 0x3a;
 
+/** What is wrong with a value that a schema refuses, and where in it; nowhere if it is the whole value. */
+export const issueText = ({ path, message }: z.core.$ZodIssue): string =>
+  path.length === 0 ? message : `${path.join('.')}: ${message}`;
+
 /** A list of a bounded length: a longer one is refused before its entries are looked at. */
 export const atMost = <Entry extends z.ZodType>(
   countMax: number,

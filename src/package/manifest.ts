@@ -248,7 +248,7 @@ export function parseManifest(text: string): Manifest {
     const issue = parsed.error.issues[0]!;
     throw invalidArgument({
       where: 'manifest.json',
-      expected: `a valid "${issue.path.join('.').slice(0, 200)}"`,
+      expected: issue.path.length === 0 ? 'an object' : `a valid "${issue.path.join('.').slice(0, 200)}"`,
       actual: issue.message,
     });
   }

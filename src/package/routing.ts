@@ -5,7 +5,7 @@
 
 import { join } from 'node:path';
 import { z } from 'zod';
-import { atMost, parseBounded } from '../contract/bounded.ts';
+import { atMost, issueText, parseBounded } from '../contract/bounded.ts';
 import { type ErrorFields, failedPrecondition, invalidArgument, quoted } from '../contract/errors.ts';
 import { refuseRepeatedNames } from '../contract/written-json.ts';
 import { replaceFile } from '../files/durable-files.ts';
@@ -112,7 +112,7 @@ export async function readRouting(store: string, model: string): Promise<Routing
     refuseRepeatedNames(text);
     routing = routingSchema.parse(parsed);
   } catch (cause) {
-    const reason = cause instanceof z.ZodError ? issueText(cause) : (cause as Error).message;
+    const reason = cause instanceof z.ZodError ? issueText(cause.issues[0]!) : (cause as Error).message;
     const actual = reason.slice(0, reasonLengthMax);
     throw invalidArgument({ where: file, expected: 'labels, percentages and withheld', actual, cause });
   }
@@ -123,8 +123,6 @@ export async function readRouting(store: string, model: string): Promise<Routing
 
 /** Names of fields may be as long as the file. */
 const reasonLengthMax = 200;
-
-const issueText = ({ issues: [issue] }: z.ZodError): string => `${issue!.path.join('.')}: ${issue!.message}`;
 
 /**
  * Replaces a model's routing.

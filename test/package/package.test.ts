@@ -245,6 +245,12 @@ describe('readPackage', () => {
     expect(message).toBe(`manifest.json: ${reason}`);
   });
 
+  test('a manifest that is no object', async () => {
+    expect(await messageAfter((directory) => writeFile(join(directory, 'manifest.json'), 'null'))).toBe(
+      'manifest.json: expected an object, got Invalid input: expected object, received null',
+    );
+  });
+
   test('a manifest that is too large, which is not published either', async () => {
     const bytes = 16 * 1024 * 1024;
     expect(await messageAfter((directory) => truncate(join(directory, 'manifest.json'), bytes + 1))).toContain(

@@ -288,6 +288,8 @@ describe('tokens', () => {
         `tokens file: expected a JSON list of { name, sha256, ... }, each name and hash once, got ${reason}`,
       );
     }
+    await writeFile(tokensFile, '{}');
+    expect(() => openTokens(tokensFile, recordingLog().log)).toThrow(/, got Invalid input: expected array/);
     const text = JSON.stringify([a, b]);
     // The last one would be in force, and open to every model.
     await writeFile(tokensFile, text.replace('"name":"a"', '"name":"a","models":["walker-*"],"models":["*"]'));

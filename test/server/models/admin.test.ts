@@ -297,7 +297,7 @@ describe('routing', () => {
       { labels: { canary: 1_700_000_000_000 } },
       /^m\/labels\.json: expected labels, percentages and withheld, got labels\.canary: Too big: expected number to be <=4294967295$/,
     ],
-    ['a long name', { [long]: 1 }, /got : Unrecognized key: "x{160,200}$/],
+    ['a long name', { [long]: 1 }, /got Unrecognized key: "x{162,200}$/],
     [
       'two versions of a label',
       '{"labels": {"stable": 1,\n"stable": 2}}',

@@ -129,6 +129,25 @@ describe('JSON over HTTP', () => {
     }
   });
 
+  test('a number has the precision of its field, as over gRPC', async () => {
+    const { post, client } = await startHttp();
+    const request = { model: 'plain', observation: [0.1, 0.2, 0.3], action: [0, 0] };
+    const climb = (stepSize: number) =>
+      post('QGrad', {
+        ...request,
+        observation,
+        action: { shape: [2], data: base64(0, 0) },
+        ascent: { stepCount: 20, stepSize },
+      });
+    const expected = await client.qGrad({ ...request, ascent: { stepCount: 20, stepSize: 0.1 } });
+    expect((await climb(0.1)).body.action.data).toBe(base64(...expected.action!.values));
+    // In float32 it is 0.
+    expect(await climb(1e-50)).toMatchObject({
+      status: 400,
+      body: { message: 'QGrad ascent: expected a finite step_size above 0, got 0' },
+    });
+  });
+
   test('what is no JSON, too large, or no method is refused without a trace', async () => {
     const { post, url } = await startHttp({ messageBytesMax: 2048 });
     const bad = await post('Act', '{"model": ');
