@@ -34,6 +34,18 @@ export const runsFail = (text: string) =>
       },
   );
 
+/** The provider is there, graphs load on it, which the CPU does in its place, and how each is opened is noted. */
+export const loadsNoted = (note: (options: Readonly<Record<string, unknown>>) => void) =>
+  withCuda(
+    (real) =>
+      class extends real {
+        override loadModel(...[buffer, offset, length, options]: LoadArguments): void {
+          note(options as Readonly<Record<string, unknown>>);
+          super.loadModel(buffer, offset, length, { ...options, executionProviders: ['cpu'] });
+        }
+      },
+  );
+
 /** The provider is listed, and there are no files of it. */
 export const filesAreMissing = () => withCuda((real) => real);
 

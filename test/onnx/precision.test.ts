@@ -25,6 +25,25 @@ async function precisionAfter(body: string, given?: string): Promise<string[]> {
 const session = "await import('./dist/src/onnx/session.js');";
 const set = (name: string) => `(await import('./dist/src/onnx/precision.js')).setPrecision('${name}');`;
 
+test('a thread whose process set no precision is refused before it loads the libraries', async () => {
+  const body = `import('./dist/src/onnx/precision.js').then(({ requirePrecision }) => {
+    let told = 'nothing';
+    try { requirePrecision(); } catch (error) { told = error.message; }
+    require('node:worker_threads').parentPort.postMessage(told);
+  })`;
+  const script = `
+    const { Worker } = require('node:worker_threads');
+    new Worker(process.argv[1], { eval: true }).on('message', (told) => process.stdout.write(told));
+  `;
+  const told = async (env: NodeJS.ProcessEnv) =>
+    (await run(process.execPath, ['--eval', script, body], { env })).stdout;
+  const { NVIDIA_TF32_OVERRIDE: _, ...others } = process.env;
+  expect(await told(others)).toBe(
+    "the cuda device: expected NVIDIA_TF32_OVERRIDE in the process's environment: 0 for float32, 1 for TF32, got none. Load src/onnx/precision.ts in the main thread before a thread that runs graphs starts",
+  );
+  expect(await told({ ...others, NVIDIA_TF32_OVERRIDE: '0' })).toBe('nothing');
+});
+
 test('float32 is set where the runtime may be loaded', async () => {
   expect(await precisionAfter(session)).toEqual(['0', '0', '0']);
 });

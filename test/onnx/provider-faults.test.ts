@@ -1,14 +1,14 @@
 /** Faults of a CUDA device, by the texts that public reports have of them: too little memory, an old driver, no code for a GPU, and what `auto` does then. */
 
 import * as tf from '@tensorflow/tfjs-core';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { isPassing } from '../../server/models/refusal.ts';
 import { compile } from '../../src/onnx/compile.ts';
 import { isInstalled, isMissingForAll } from '../../src/onnx/providers.ts';
 import { floatTensor, openSession } from '../../src/onnx/session.ts';
 import { warmUp } from '../../src/onnx/warm-up.ts';
 import { trace } from '../../src/trace/trace.ts';
-import { filesAreMissing, loadsFail, runsFail } from './faulty-devices.ts';
+import { filesAreMissing, loadsFail, loadsNoted, runsFail } from './faulty-devices.ts';
 import { exponential } from './graphs.ts';
 
 /** As the runtime words a failed call of a library, with its source paths before and the place of the call behind. */
@@ -41,6 +41,17 @@ function thrown(call: () => unknown): unknown {
   }
   return expect.fail('nothing was thrown');
 }
+
+test('weights on a CUDA device lie beside its arena, which grows by doubling', () => {
+  const session = vi.fn();
+  loadsNoted(({ executionProviders, extra }) => session(executionProviders, (extra as { session: object }).session));
+  for (const device of ['cuda', 'cpu'] as const) openOn(device).dispose();
+  const beside = { use_device_allocator_for_initializers: '1' };
+  expect(session.mock.calls).toEqual([
+    [['cuda'], expect.objectContaining(beside)],
+    [['cpu'], expect.not.objectContaining(beside)],
+  ]);
+});
 
 test.each(lacksOfMemory)('no memory when a graph is loaded: %s', (clause, text) => {
   loadsFail(text);

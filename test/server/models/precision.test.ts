@@ -73,7 +73,10 @@ test('a probe that a device fails says that its precision is a likely cause; of 
 
 test('GetModel and the metrics name device and precision of a version; on the cpu it is float32 whatever was asked', async () => {
   const plain = { model: 'small', policy: 'plain', critic: 'none', observationSize: 3, actionSize: 2 } as const;
+  expect(process.env.NVIDIA_TF32_OVERRIDE).toBe('0');
   const running = await startTestServer([plain], { device: 'cpu', precision: 'tf32' });
+  // Before a device's libraries could read it: this server loads none.
+  expect(process.env.NVIDIA_TF32_OVERRIDE).toBe('1');
   const { client, server } = running;
   const named = async () => {
     const { device, precision } = await client.getModel({ model: 'small' });
