@@ -5,33 +5,14 @@ import { createPolicyClient, type PolicyClient } from '../../../clients/typescri
 import { createRandom } from '../../../src/contract/random.ts';
 import { publishRandomPackage, type RandomOptions } from '../../../trainer/export/random-package.ts';
 import { normals } from '../serve-requests.ts';
+import { kinds, sizes } from './kinds.ts';
 import { difference, guarded, type Section } from './section.ts';
 import { type CheckedServer, startServer } from './server.ts';
 
-const sizes = { observationSize: 17, actionSize: 6, contextSize: 2 } as const;
 const rowCount = 64;
 const answerTolerance = 1e-5;
 /** New rows run fused, then their weights are generated, then they are known. */
 const times = ['first', 'second', 'third'];
-
-/** What the manifest allows, by name. */
-const kinds: Readonly<Record<string, RandomOptions>> = {
-  'plain policy': { policy: 'plain', critic: 'none', contextSize: 0 },
-  'plain policy, sampled': { policy: 'plain', critic: 'none', contextSize: 0, stochastic: true },
-  'plain policy with a context': { policy: 'plain', critic: 'none', contextSize: sizes.contextSize },
-  'plain policy that adapts': { policy: 'plain', critic: 'none', contextSize: 0, stochastic: true, adapt: true },
-  'plain policy with a context that adapts': {
-    ...{ policy: 'plain', critic: 'none', stochastic: true, adapt: true },
-    contextSize: sizes.contextSize,
-  },
-  'plain policy with an encoder': { policy: 'plain', critic: 'none', encoder: true },
-  'hyper policy': { policy: 'hyper', critic: 'none' },
-  'hyper policy with a gradient step': { policy: 'hyper', critic: 'none', stochastic: true, adapt: true },
-  'hyper policy with an encoder': { policy: 'hyper', critic: 'none', stochastic: true, encoder: true },
-  'plain critic': { policy: 'none', critic: 'plain', contextSize: 0 },
-  'hyper critic': { policy: 'none', critic: 'hyper', contextSize: 0 },
-  'hyper policy and critic': { policy: 'hyper', critic: 'hyper' },
-};
 
 /** Large enough for the device, where everything below runs in WASM or on one thread. */
 const networks = { hiddenSize: 256, trunkSizes: [256, 512] };
