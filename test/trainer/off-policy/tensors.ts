@@ -15,7 +15,7 @@ export type GoldenNetwork = {
 };
 
 /** Output layers that are one layer of ours: their columns come after those of the layer before. */
-const isSecondHead = (stem: string) => stem === 'linear3b' || stem === 'last_fc_log_std';
+const isSecondHead = (stem: string) => /^(linear\d+b|last_fc_log_std)$/.test(stem);
 
 const stemOf = (name: string) => name.replace(/\.(weight|bias)$/, '');
 
@@ -37,6 +37,16 @@ export function mlpPlaces(tensors: readonly ReferenceParameter[]): Place[] {
     };
   });
 }
+
+/** An MLP of each transition, PyTorch's GRU, and a linear layer. */
+export const gruEncoderPlaces = (tensors: readonly ReferenceParameter[]): Place[] =>
+  tensors.map(({ name, shape: [rows, columns = 1] }) => ({
+    ours: name
+      .replace(/^fc(\d+)/, 'mlp.layer$1')
+      .replace('last_fc', 'output')
+      .replace(/^gru\.(weight|bias)_(ih|hh)_l0$/, (_, part, of) => `gru.${of === 'ih' ? 'input' : 'state'}.${part}`),
+    place: (i) => (i % columns) * rows! + Math.floor(i / columns),
+  }));
 
 /** A hypernetwork by the importer's table of names. */
 export function hyperPlaces(

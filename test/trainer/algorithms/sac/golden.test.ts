@@ -1,6 +1,5 @@
-/** SAC's losses and two whole updates against figures in float64: test/golden/updates/sac.json. */
+/** SAC's losses and whole updates against figures in float64: test/golden/updates. */
 
-import { readFileSync } from 'node:fs';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, test } from 'vitest';
 import { plainSpec } from '../../../../src/contract/tensor-spec.ts';
@@ -21,6 +20,9 @@ import {
   expectList,
   expectNumber,
   type GoldenGradient,
+  goldenCases,
+  type UpdatesInTurn,
+  updatesOf,
 } from '../../off-policy/compare.ts';
 import { type Compute, computations, type Inputs, networkInputs } from '../../off-policy/compute.ts';
 import { goldenNetworks, goldenTensors, hyperPlaces, mlpPlaces, startOf } from '../../off-policy/tensors.ts';
@@ -62,12 +64,9 @@ type Case = {
     readonly alpha_loss?: number;
     readonly alpha_grad?: number;
   };
-  readonly update_1: Update;
-  readonly update_2: Update;
-};
+} & UpdatesInTurn<Update>;
 
-const file = new URL('../../../golden/updates/sac.json', import.meta.url);
-const cases = Object.entries(JSON.parse(readFileSync(file, 'utf8')) as Record<string, Case>);
+const cases = goldenCases<Case>(['sac.json', 'sac-sizes.json']);
 
 /** Everything of a case in our terms. */
 function setUp(golden: Case) {
@@ -79,7 +78,7 @@ function setUp(golden: Case) {
   const goldens = goldenNetworks(golden.order, (name) => ({ tensors: params[kindOf(name)], places: placesOf(name) }));
   const config: SacConfig = {
     ...sacDefaults(criticConfig(golden), 'Hopper-v5'),
-    actorHiddenSizes: [params.actor[1]!.shape[0]!, params.actor[3]!.shape[0]!],
+    actorHiddenSizes: rowsOf(params.actor, /^linear\d+\.bias$/),
     gamma: golden.gamma,
     tau: golden.tau,
     rewardScale: golden.reward_scale,
@@ -110,12 +109,14 @@ const kindOf = (network: string) => (network === 'actor' ? 'actor' : 'critic');
 
 /** The widths that the golden tensors have. */
 function criticConfig({ critic, params }: Case): SacConfig['critic'] {
-  const rowsOf = (pattern: RegExp) =>
-    params.critic.filter(({ name }) => pattern.test(name)).map(({ shape }) => shape[0]!);
-  if (critic === 'mlp') return { architecture: 'mlp-standard', hiddenSizes: rowsOf(/^linear[12]\.bias$/) };
-  const trunkSizes = rowsOf(/^hyper\.hyper\.\d+\.bias$/);
-  return { architecture: 'sa-hyper', trunkSizes, dynamicHiddenSizes: rowsOf(/^layer1\.b1\.bias$/) };
+  const rows = (pattern: RegExp) => rowsOf(params.critic, pattern);
+  if (critic === 'mlp') return { architecture: 'mlp-standard', hiddenSizes: rows(/^linear\d+\.bias$/).slice(0, -1) };
+  const trunkSizes = rows(/^hyper\.hyper\.\d+\.bias$/);
+  return { architecture: 'sa-hyper', trunkSizes, dynamicHiddenSizes: rows(/^layer1\.b1\.bias$/) };
 }
+
+const rowsOf = (tensors: readonly ReferenceParameter[], pattern: RegExp) =>
+  tensors.filter(({ name }) => pattern.test(name)).map(({ shape }) => shape[0]!);
 
 /** The networks' arrays with all that trains them, at the case's start. */
 function createState({ goldens, networks, logAlpha }: ReturnType<typeof setUp>, { learning_rates: rates }: Case) {
@@ -222,10 +223,10 @@ describe.each(computations)('%s', (_engine, compute) => {
       expectNumber(actors.temperatureGradient![0]!, golden.start.alpha_grad!, 'alpha gradient');
     });
 
-    test('meets two whole updates', () => {
+    test('meets whole updates in turn', () => {
       const given = setUp(golden);
       const state = createState(given, golden);
-      for (const expected of [golden.update_1, golden.update_2]) updateOnce(given, state, golden, compute, expected);
+      for (const expected of updatesOf(golden)) updateOnce(given, state, golden, compute, expected);
     });
   });
 });
