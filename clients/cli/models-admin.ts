@@ -74,6 +74,9 @@ function parseShares(text: string): Record<string, number> {
   if (text === '') return {};
   const pairs = text.split(',').map((pair) => /^([^=]+)=([^=]+)$/.exec(pair.trim()));
   const shares = pairs.map((pair) => [pair?.[1] ?? '', writtenNumber(pair?.[2] ?? '')] as const);
-  if (!shares.every(([, share]) => share >= 0)) throw new InvalidArgumentError('Expected label=percentage,...');
+  const labels = new Set(shares.map(([label]) => label));
+  if (labels.size < shares.length || !shares.every(([, share]) => share >= 0)) {
+    throw new InvalidArgumentError('Expected label=percentage,..., each label once');
+  }
   return Object.fromEntries(shares);
 }

@@ -95,6 +95,10 @@ describe('hyperpolicy without a server', () => {
       "hyperpolicy: option '--admin <host:port>' argument 'robot' is invalid. Expected host:port, such as 127.0.0.1:50051 or [::1]:50051. See --help\n",
     ],
     [
+      ['models', 'traffic', '--model', 'm', '--admin', 'robot:1', '--split', 'a=10,a=90'],
+      "hyperpolicy: option '--split <shares>' argument 'a=10,a=90' is invalid. Expected label=percentage,..., each label once. See --help\n",
+    ],
+    [
       ['qgrad', '--model', 'm', '--observation', '1', '--action', '1', '--reduction', 'max'],
       "hyperpolicy: option '--reduction <rule>' argument 'max' is invalid. Allowed choices are q1, min, mean. See --help\n",
     ],
