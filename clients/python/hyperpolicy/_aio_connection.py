@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from ._connection import LOOK_MS, WAIT_MS_MAX, Connection, Link
+from ._connection import LOOK_MS, CallSettings, Connection, Link
 
 
 class AioLink(Link):
@@ -28,25 +28,15 @@ class AioConnection(Connection):
         # What is open, and is ended with its link.
         self._calls: dict[Any, Link] = {}
 
-    async def call(
-        self,
-        method: str,
-        request: Any,
-        *,
-        timeout_ms: float,
-        metadata: Mapping[str, str] | None,
-        routing_key: str | None,
-    ) -> bytes:
+    async def call(self, method: str, request: Any, settings: CallSettings) -> bytes:
         """Calls a method and awaits its response. Where the task is cancelled the call is given up."""
-        link = self.link(method)
-        wait_ms = min(timeout_ms, WAIT_MS_MAX)
-        headers = self.metadata(metadata, routing_key)
-        call = link.unary[method](self.encoded(method, request), timeout=wait_ms / 1000, metadata=headers)
+        link, data, how = self.prepared(method, request, settings)
+        call = link.unary[method](data, **how)
         self._calls[call] = link
         try:
             response: bytes = await call
         except grpc.RpcError as error:
-            raise self.error(link, error, method, wait_ms) from None
+            raise self.error(link, error, method, settings.timeout_ms) from None
         except asyncio.CancelledError:
             # The library's word, too, for a call that was cut from this side.
             cut = self.cut_error(link, method)
@@ -57,25 +47,14 @@ class AioConnection(Connection):
             del self._calls[call]
         return response
 
-    def start(
-        self,
-        method: str,
-        request: Any,
-        done: Callable[[bytes | Exception], None],
-        *,
-        timeout_ms: float,
-        metadata: Mapping[str, str] | None,
-        routing_key: str | None,
-    ) -> None:
+    def start(self, method: str, request: Any, settings: CallSettings, done: Callable[[bytes | Exception], None]) -> None:
         """As Connection; `done` is called in a task of its own."""
         self.link(method)
 
         async def tell() -> None:
             outcome: bytes | Exception
             try:
-                outcome = await self.call(
-                    method, request, timeout_ms=timeout_ms, metadata=metadata, routing_key=routing_key
-                )
+                outcome = await self.call(method, request, settings)
             except Exception as error:  # noqa: BLE001: it is told
                 outcome = error
             done(outcome)

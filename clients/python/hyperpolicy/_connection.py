@@ -49,6 +49,15 @@ class ConnectionOptions(TypedDict, total=False):
     http_proxy: bool
 
 
+@dataclass(frozen=True, slots=True)
+class CallSettings:
+    """Of one call, checked: `timeout_ms` to wait for the answer; `metadata` beside the client's; what a balancer may tell servers by."""
+
+    timeout_ms: float
+    metadata: Mapping[str, str] | None
+    routing_key: str | None
+
+
 CONNECTION_DEFAULTS: dict[str, Any] = {
     "tls": None,
     "token": None,
@@ -130,16 +139,7 @@ class Connection(ABC):
         self.closed = False
 
     @abstractmethod
-    def start(
-        self,
-        method: str,
-        request: Any,
-        done: Callable[[bytes | Exception], None],
-        *,
-        timeout_ms: float,
-        metadata: Mapping[str, str] | None,
-        routing_key: str | None,
-    ) -> None:
+    def start(self, method: str, request: Any, settings: CallSettings, done: Callable[[bytes | Exception], None]) -> None:
         """Calls a method, and later `done` once, with the response or the error. Raises cancelled where the client was closed."""
 
     @abstractmethod
@@ -165,6 +165,12 @@ class Connection(ABC):
                 self._is_watched = True
                 self._watch()
             return self._link
+
+    def prepared(self, method: str, request: Any, settings: CallSettings) -> tuple[Link, bytes, dict[str, Any]]:
+        """The link for a call, its bytes, and how the library is to make it. Raises as `link` and `encoded`."""
+        link = self.link(method)
+        headers = self.metadata(settings.metadata, settings.routing_key)
+        return link, self.encoded(method, request), {"timeout": settings.timeout_ms / 1000, "metadata": headers}
 
     def encoded(self, method: str, request: Any) -> bytes:
         """A request as it is sent. Raises resource_exhausted: larger than a message may be, for which the library would end a whole stream."""

@@ -13,7 +13,7 @@ from . import _messages as messages
 from . import _requests as requests
 from . import _responses as responses
 from ._checks import check_names, check_time
-from ._connection import CONNECTION_DEFAULTS, Connection
+from ._connection import CONNECTION_DEFAULTS, WAIT_MS_MAX, CallSettings, Connection
 from ._stand_ins import InPlaceOf, StandIns, now_ms, reason_of
 from ._tensors import Sender, row_count, row_size
 from .errors import old_error
@@ -42,11 +42,8 @@ class Exchange(Generic[T]):
         own_ms = requests.check_call(method, given)
         self.method = method
         self.request = request
-        self.settings: dict[str, Any] = {
-            "timeout_ms": timeout_ms if own_ms is None else own_ms,
-            "metadata": given.get("metadata"),
-            "routing_key": routing_key,
-        }
+        wait_ms = min(timeout_ms if own_ms is None else own_ms, WAIT_MS_MAX)
+        self.settings = CallSettings(wait_ms, given.get("metadata"), routing_key)
         # Both raise what the caller gets; `receive` where the response does not add up.
         self.receive = receive
         self._instead = instead
@@ -185,7 +182,7 @@ class Core(Generic[C]):
 
         with suppress(Exception):
             exchange = self.get_model(selection)
-            self.connection.start(exchange.method, exchange.request, told, **exchange.settings)
+            self.connection.start(exchange.method, exchange.request, exchange.settings, told)
 
 
 def parsed(sender: Sender, message: Any, data: bytes) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 
-from ._connection import LOOK_MS, WAIT_MS_MAX, Connection, Link
+from ._connection import LOOK_MS, CallSettings, Connection, Link
 from .errors import closed_error, lost_error
 
 
@@ -32,45 +32,22 @@ class SyncConnection(Connection):
         super().__init__(where, address, options)
         self._stop = threading.Event()
 
-    def call(
-        self,
-        method: str,
-        request: Any,
-        *,
-        timeout_ms: float,
-        metadata: Mapping[str, str] | None,
-        routing_key: str | None,
-    ) -> bytes:
+    def call(self, method: str, request: Any, settings: CallSettings) -> bytes:
         """Calls a method and waits for its response."""
-        link = self.link(method)
-        wait_ms = min(timeout_ms, WAIT_MS_MAX)
-        headers = self.metadata(metadata, routing_key)
-        data = self.encoded(method, request)
+        link, data, how = self.prepared(method, request, settings)
         try:
-            response: bytes = link.unary[method](data, timeout=wait_ms / 1000, metadata=headers)
+            response: bytes = link.unary[method](data, **how)
         except grpc.RpcError as error:
-            raise self.error(link, error, method, wait_ms) from None
+            raise self.error(link, error, method, settings.timeout_ms) from None
         except ValueError:
             raise self._channel_error(link, method) from None
         return response
 
-    def start(
-        self,
-        method: str,
-        request: Any,
-        done: Callable[[bytes | Exception], None],
-        *,
-        timeout_ms: float,
-        metadata: Mapping[str, str] | None,
-        routing_key: str | None,
-    ) -> None:
+    def start(self, method: str, request: Any, settings: CallSettings, done: Callable[[bytes | Exception], None]) -> None:
         """As Connection; `done` is called in another thread."""
-        link = self.link(method)
-        wait_ms = min(timeout_ms, WAIT_MS_MAX)
-        headers = self.metadata(metadata, routing_key)
-        data = self.encoded(method, request)
+        link, data, how = self.prepared(method, request, settings)
         try:
-            call = link.unary[method].future(data, timeout=wait_ms / 1000, metadata=headers)
+            call = link.unary[method].future(data, **how)
         except ValueError:
             raise self._channel_error(link, method) from None
 
@@ -78,7 +55,7 @@ class SyncConnection(Connection):
             if call.code() is grpc.StatusCode.OK:
                 done(call.result())
             else:
-                done(self.error(link, call, method, wait_ms))
+                done(self.error(link, call, method, settings.timeout_ms))
 
         call.add_done_callback(tell)
 

@@ -78,7 +78,7 @@ class AsyncPolicyClient:
 
     async def _call(self, exchange: Exchange[T]) -> T:
         try:
-            data = await self._core.connection.call(exchange.method, exchange.request, **exchange.settings)
+            data = await self._core.connection.call(exchange.method, exchange.request, exchange.settings)
         except Exception as error:  # noqa: BLE001: `fail` raises it again where nothing stands in
             return exchange.fail(error)
         return exchange.receive(data)

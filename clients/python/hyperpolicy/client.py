@@ -88,7 +88,7 @@ class PolicyClient:
 
     def _call(self, exchange: Exchange[T]) -> T:
         try:
-            data = self._core.connection.call(exchange.method, exchange.request, **exchange.settings)
+            data = self._core.connection.call(exchange.method, exchange.request, exchange.settings)
         except Exception as error:  # noqa: BLE001: `fail` raises it again where nothing stands in
             return exchange.fail(error)
         return exchange.receive(data)
