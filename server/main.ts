@@ -3,7 +3,6 @@
 import type { Logger } from 'pino';
 import { invalidArgument } from '../src/contract/errors.ts';
 import { parseServerConfig, type ServerSettings } from './config.ts';
-import type { SpoolPart } from './handles/open-handles.ts';
 import type { ModelStore } from './models/model-store.ts';
 import { type RunningServer as Running, runServer } from './running.ts';
 import { Serving, type Started } from './serving.ts';
@@ -14,10 +13,9 @@ export type RunningServer = Running & { readonly models: ModelStore };
 /**
  * Starts a server in this process.
  * @param log by default JSON lines on standard output
- * @param spool of context handles, if several servers share one
  * @throws HyperpolicyError: a wrong setting; a port that cannot be had
  */
-export async function startServer(settings: ServerSettings, log?: Logger, spool?: SpoolPart): Promise<RunningServer> {
+export async function startServer(settings: ServerSettings, log?: Logger): Promise<RunningServer> {
   const config = parseServerConfig(settings);
   if (config.processCount !== 1) {
     throw invalidArgument({
@@ -28,7 +26,7 @@ export async function startServer(settings: ServerSettings, log?: Logger, spool?
     });
   }
   const logger = log ?? createLog(config.logLevel);
-  const serving = new Serving(config, logger, spool && { spool });
+  const serving = new Serving(config, logger);
   let started: Started | undefined;
   const server = await runServer({
     config,

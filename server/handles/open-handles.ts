@@ -9,8 +9,8 @@ import { HandleStore } from './handle-store.ts';
 export type SharedSpool = {
   readonly directory: string;
   readonly processCount: number;
-  /** As `clockOffset` returned it, the same for all processes, so that a use has the same age in each. Each process's own unless given. */
-  readonly clockOffsetMs?: number;
+  /** As `clockOffset` returned it, the same for all processes, so that a use has the same age in each. */
+  readonly clockOffsetMs: number;
 };
 
 /**
@@ -33,17 +33,16 @@ export type OpenHandles = {
 /** @throws HyperpolicyError failed_precondition: the directory cannot be created */
 export async function openHandles(config: ServerConfig, shared?: SpoolPart, log?: Logger): Promise<OpenHandles> {
   const own = shared === undefined ? await createSpoolDirectory(config.handleDirectory, 'handles') : undefined;
-  const directory = shared?.directory ?? own!.path;
-  const processCount = shared?.processCount ?? 1;
-  const offsetMs = shared?.clockOffsetMs ?? clockOffset();
+  const part = shared ?? { directory: own!.path, processCount: 1, process: 1, clockOffsetMs: clockOffset() };
+  const { directory, processCount, clockOffsetMs } = part;
   const store = new HandleStore({
     spool: new Spool({ directory }),
-    isOwn: shared === undefined ? () => true : ownedBy(shared),
+    isOwn: ownedBy(part),
     timeToLiveMs: config.handleTimeToLiveMs,
     countMax: Math.max(1, Math.floor(config.handleCountMax / processCount)),
     bytesMax: Math.floor(config.handleSpoolBytesMax / processCount),
     cacheBytesMax: config.handleCacheBytesMax,
-    clock: () => offsetMs + sinceBootMs(),
+    clock: () => clockOffsetMs + sinceBootMs(),
     onFault: (error) => log?.error({ err: error }, 'sweeping context handles failed'),
   });
   return {

@@ -106,8 +106,7 @@ async function infer(
   const task = new Task({ method: 'ModelInfer', served, call, rowCount, budgetUs: timeoutUs }, { config, work });
   if (task.isOver) throw task.lateError('Nothing was computed');
   const readAtMs = performance.now();
-  const late = 'The batch is too large or the server too busy for this deadline';
-  const values = await task.inTime(() => runNetwork(network, inputs, task), late);
+  const values = await task.inTime(() => runNetwork(network, inputs, task));
   const computedAtMs = performance.now();
   const written = writeOutputs(requested, { rowCount, values, isRaw: request.rawInputContents.length > 0 });
   const endMs = performance.now();

@@ -61,7 +61,7 @@ class QGradTask extends Task {
     }
     const weights = this.weights(critic.weights, found);
     if (!(weights instanceof Promise)) return this.#finish(undefined, weights);
-    return this.#later(async () => {
+    return this.inTime(async () => {
       const generated = await weights;
       checkDeadline('QGrad', this.call, 'The weights are kept');
       return this.#finish(undefined, generated);
@@ -83,12 +83,12 @@ class QGradTask extends Task {
     if (ascent === undefined) {
       const outputs = run();
       return outputs instanceof Promise
-        ? this.#later(async () => this.#respond(await outputs))
+        ? this.inTime(async () => this.#respond(await outputs))
         : this.#respond(outputs);
     }
     const gradients = async () => this.#reduce(await run()).dqDa;
     const climbed = climb({ ascent, gradients, actions: action.values, served, call });
-    return this.#later(async () => this.#respond(await climbed.then(run)));
+    return this.inTime(async () => this.#respond(await climbed.then(run)));
   }
 
   #climbFused(fused: FusedNetwork, ascent: Ascent): Promise<QGradResponseInit> {
@@ -96,17 +96,13 @@ class QGradTask extends Task {
     const { call } = this;
     const { rowCount, values } = action;
     const rows = { observation: eachRow(observation, rowCount), action: values, context };
-    return this.#later(async () => {
+    return this.inTime(async () => {
       const results = await this.network(() => fused.climb({ rowCount, rows, demand: call }, { ...ascent, reduction }));
       // Before they are replaced: an error tells of the actions that were sent.
       this.#check('action', results[climbedAction]!);
       values.set(results[climbedAction]!);
       return this.#respond(results);
     });
-  }
-
-  #later(answer: () => Promise<QGradResponseInit>): Promise<QGradResponseInit> {
-    return this.inTime(answer, 'The batch is too large or the server too busy for this deadline');
   }
 
   #reduce({ q, dq_da: dqDa }: RowResults): Gradients {

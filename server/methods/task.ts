@@ -73,8 +73,11 @@ export class Task {
     requireClient(this.#method, this.call);
   }
 
-  /** For an answer that takes several turns: holds the version meanwhile, and fails when the answer is due. */
-  inTime<T>(answer: () => Promise<T>, computed: string): Promise<T> {
+  /** For an answer that takes several turns: holds the version meanwhile, and fails when the answer is due. @param computed as lateError */
+  inTime<T>(
+    answer: () => Promise<T>,
+    computed = 'The batch is too large or the server too busy for this deadline',
+  ): Promise<T> {
     return this.byDue(whenHeld(this.served, answer), () => {
       throw this.lateError(computed);
     });

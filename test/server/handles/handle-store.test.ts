@@ -398,7 +398,7 @@ describe('two stores on one directory', () => {
 
   test('one that takes the place of another has its files within its own bounds, and no others', async () => {
     const directory = openDirectory();
-    const spool = { directory, processCount: 2 };
+    const spool = { directory, processCount: 2, clockOffsetMs: clockOffset() };
     const config = parseServerConfig({ handleCountMax: 6 });
     const open = async (process: number) => {
       const { store } = await openHandles(config, { ...spool, process });

@@ -9,7 +9,6 @@ import { policyGradientCoefficients } from '../../../src/advantages/policy-gradi
 import { createRandom, normalRow } from '../../../src/contract/random.ts';
 import { runToEnd } from '../../../src/contract/sliced.ts';
 import { fingerprint } from '../../../src/contract/tensor-spec.ts';
-import { createSpoolDirectory } from '../../../src/files/spool.ts';
 import { floatTensor, indexTensor, openSession, type TensorMap } from '../../../src/onnx/session.ts';
 import { type Manifest, parseManifest } from '../../../src/package/manifest.ts';
 import { readPackage } from '../../../src/package/package.ts';
@@ -402,34 +401,6 @@ describe('context handles', () => {
     expect(await readdir(handleDirectory)).toHaveLength(1);
     await server.stop();
     expect(await readdir(handleDirectory)).toEqual([]);
-  });
-
-  test('are those of every process that shares the directory', async () => {
-    const { path: directory, remove } = await createSpoolDirectory(null, 'handles');
-    onTestFinished(remove);
-    const store = await temporaryStore([pearl, maml]);
-    const settings = { store, port: 0, metricsPort: 0, watchMs: 0, drainMs: 1000 };
-    const part = (process: number) => ({ directory, processCount: 2, process });
-    const servers = [await startServer(settings, recordingLog().log, part(1))];
-    servers.push(await startServer(settings, recordingLog().log, part(2)));
-    const clients = servers.map(({ port }) => createPolicyClient({ address: `127.0.0.1:${port}` }));
-    const [first, second] = clients;
-    const ask = { observation: observations };
-    const drawn = await first!.adapt({ model: 'pearl', ...experience(12, 5) });
-    const stepped = await second!.adapt({ model: 'maml', ...experience(13, 9), context: [1, 0] });
-    for (const [model, { contextHandle }] of [
-      ['pearl', drawn],
-      ['maml', stepped],
-    ] as const) {
-      const [one, other] = await Promise.all(clients.map((client) => client.act({ model, ...ask, contextHandle })));
-      expect(one!.action).toEqual(other!.action);
-    }
-    const more = await second!.adapt({ model: 'pearl', contextHandle: drawn.contextHandle, ...experience(14, 2) });
-    expect(more.posterior!.transitionCount).toBe(7);
-    for (const client of clients) client.close();
-    await servers[0]!.stop();
-    expect(await spoolFiles(directory)).toHaveLength(3);
-    await servers[1]!.stop();
   });
 
   test('are of no use to another token', async () => {

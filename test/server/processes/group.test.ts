@@ -98,7 +98,7 @@ function groupOf(
   const group = new ProcessGroup({
     config: parseServerConfig(settings),
     settings,
-    spool: { directory: 'none', processCount },
+    spool: { directory: 'none', processCount, clockOffsetMs: 0 },
     rates,
     log,
     clock: () => nowMs,

@@ -126,8 +126,9 @@ describe('two processes on one port', () => {
 
   test('hold contexts for each other, and clear them away in the end', async () => {
     const latent = { ...hyper, model: 'latent', encoder: true };
+    const moved = { ...hyper, model: 'moved', adapt: true, stochastic: true };
     const handleDirectory = await temporaryStore();
-    const server = await spawnTwo(await temporaryStore([latent]), ['--handle-directory', handleDirectory]);
+    const server = await spawnTwo(await temporaryStore([latent, moved]), ['--handle-directory', handleDirectory]);
     const clients = await connect(server.address, 4);
     const { contextHandle, posterior } = await clients[0]!.adapt({ model: 'latent', seed: 1 });
     const asked = { model: 'latent', observation };
@@ -137,13 +138,26 @@ describe('two processes on one port', () => {
       const { posterior: again } = await client.adapt({ model: 'latent', contextHandle, seed: 1 });
       expect(again!.context).toEqual(posterior!.context);
     }
-    expect(await metrics(server, 'hyperpolicy_context_handles ')).toEqual({ hyperpolicy_context_handles: 5 });
+    const steps = {
+      observation: [observation, [1, 2, 3]],
+      action: [
+        [0.1, -0.2],
+        [0.3, 0.4],
+      ],
+      reward: [1, -1],
+    };
+    const stepped = await clients[1]!.adapt({ model: 'moved', ...steps, context: [1, 0] });
+    const ofHandle = { model: 'moved', observation, contextHandle: stepped.contextHandle };
+    const acted = await Promise.all(clients.map(async (client) => (await client.act(ofHandle)).action));
+    for (const one of acted) expect(one).toEqual(acted[0]);
+    expect(acted[0]).not.toEqual((await clients[0]!.act({ model: 'moved', observation, context: [1, 0] })).action);
+    expect(await metrics(server, 'hyperpolicy_context_handles ')).toEqual({ hyperpolicy_context_handles: 6 });
     // Whoever takes a place takes over its handles.
     process.kill(await pidOf(server, 1), 'SIGKILL');
     await server.line(({ msg }) => msg === 'process replaced');
-    expect(await metrics(server, 'hyperpolicy_context_handles ')).toEqual({ hyperpolicy_context_handles: 5 });
+    expect(await metrics(server, 'hyperpolicy_context_handles ')).toEqual({ hyperpolicy_context_handles: 6 });
     const [spool] = await readdir(handleDirectory);
-    expect(await spoolFiles(join(handleDirectory, spool!))).toHaveLength(5);
+    expect(await spoolFiles(join(handleDirectory, spool!))).toHaveLength(6);
     server.child.kill('SIGTERM');
     await once(server.child, 'exit');
     expect(await readdir(handleDirectory)).toEqual([]);
