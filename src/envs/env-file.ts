@@ -78,6 +78,7 @@ async function make(path: string, file: string): Promise<Made> {
   try {
     create = ((await import(pathToFileURL(file).href)) as { default?: unknown }).default;
   } catch (cause) {
+    hearAgain(cause);
     const findPlace = () => (cause instanceof SyntaxError ? unparsedPlace(file, cause) : undefined);
     throw refusal(path, 'a JavaScript module that loads', thrownText(cause, file, findPlace), cause);
   } finally {
@@ -94,6 +95,15 @@ async function make(path: string, file: string): Promise<Made> {
   } finally {
     leaveMember();
   }
+}
+
+/** Node 20 rejects twice with what a CommonJS file throws as it is imported. The second time nobody hears it, which ends the process. */
+function hearAgain(cause: unknown): void {
+  const hear = (reason: unknown) => {
+    if (reason !== cause) throw reason;
+  };
+  process.once('unhandledRejection', hear);
+  setImmediate(() => process.off('unhandledRejection', hear));
 }
 
 function checkSpecs(path: string, { name, specs, episodeStepCountMax, stepDurationS }: Partial<Env>): void {

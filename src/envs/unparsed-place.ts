@@ -5,8 +5,8 @@
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
-import { dirname, isAbsolute, relative, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { dirname, isAbsolute, relative } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { lineIn } from './user-code.ts';
 
 /** Node starts in a fraction of it. */
@@ -14,8 +14,8 @@ const checkMsMax = 10_000;
 /** Each is looked at by a process of its own. */
 const fileCountMax = 50;
 
-/** JavaScript files that a module imports by their paths. One in a comment is looked at too, and told only where it does not parse. */
-const imports = /\b(?:from|import|require)\s*\(?\s*(['"])(\.{1,2}\/[^'"\n]+\.[cm]?js)\1/g;
+/** JavaScript files that a module imports by their URLs. One in a comment is looked at too, and told only where it does not parse. */
+const imports = /\b(?:from|import|require)\s*\(?\s*(['"])(\.{1,2}\/[^'"?#\n]+\.[cm]?js)(?:[?#][^'"\n]*)?\1/g;
 
 /**
  * @param stack of the error of its import
@@ -39,7 +39,7 @@ function foundPlace(file: string): string | undefined {
     const line = unparsedLine(one);
     if (line !== undefined) return `${relative(dirname(file), one)}:${line}`;
     for (const [, , name] of readFileSync(one, 'utf8').matchAll(imports)) {
-      const imported = resolve(dirname(one), name!);
+      const imported = fileURLToPath(new URL(name!, pathToFileURL(one)));
       if (files.size < fileCountMax && existsSync(imported)) files.add(imported);
     }
   }

@@ -178,12 +178,12 @@ export function shown(value: unknown): string {
 
 /**
  * What was thrown, with the place in the user's own file where the stack has one.
- * @param findPlace file and line, for a stack that has none
+ * @param findPlace file and line where the stack has another place, or none
  */
 export function thrownText(thrown: unknown, file: string, findPlace = (): string | undefined => undefined): string {
   if (!(thrown instanceof Error)) return `${shown(thrown)}, which is no Error and has no line`;
   const line = lineIn(thrown.stack ?? '', file);
-  const at = line === undefined ? findPlace() : `${basename(file)}:${line}`;
+  const at = findPlace() ?? (line === undefined ? undefined : `${basename(file)}:${line}`);
   const text = String(thrown).split('\n')[0]!;
   return at === undefined ? text : `${text} at ${at}`;
 }

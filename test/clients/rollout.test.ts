@@ -54,6 +54,15 @@ describe('hyperpolicy rollout', () => {
     ['import "./parts/typeless.js";', "SyntaxError: Unexpected token ')' at parts/typeless.js:3"],
     // Whose syntax is another's.
     ['// import "./data.json";\nimport "./other.mjs";', "SyntaxError: Unexpected token ')' at other.mjs:2"],
+    ['import "./other.mjs?v=1";', "SyntaxError: Unexpected token ')' at other.mjs:2"],
+    ['import "./parts/of%20mine.mjs";', "SyntaxError: Unexpected token ')' at parts/of mine.mjs:2"],
+    ['import "./common.cjs";', "SyntaxError: Unexpected token ')' at common.cjs:2"],
+    ['await import("./common.cjs");', "SyntaxError: Unexpected token ')' at common.cjs:2"],
+    [
+      'import { createRequire } from "node:module";\ncreateRequire(import.meta.url)("./common.cjs");',
+      "SyntaxError: Unexpected token ')' at common.cjs:2",
+    ],
+    ['import "./thrower.cjs";', 'Error: no motor'],
   ])("tells the line of a user's file that does not load: %j", async (text, actual) => {
     writeFileSync(join(folder, 'my #1 env.mjs'), text);
     writeFileSync(join(folder, 'other.mjs'), '\nexport const a = );');
@@ -64,8 +73,13 @@ describe('hyperpolicy rollout', () => {
     writeFileSync(join(folder, 'parts', 'linked.mjs'), '\nimport { none } from "./good.mjs";');
     writeFileSync(join(folder, 'parts', 'typeless.js'), '\n\nexport const a = );');
     writeFileSync(join(folder, 'parts', 'good.mjs'), 'export default 1;');
+    writeFileSync(join(folder, 'parts', 'of mine.mjs'), '\nexport const a = );');
+    writeFileSync(join(folder, 'common.cjs'), '\nexports.a = );');
+    writeFileSync(join(folder, 'thrower.cjs'), "\nthrow new Error('no motor');");
     const { code, stderr } = await rollout('--env', './my #1 env.mjs', '--policy', 'zero');
     expect(code).toBe(1);
+    // Nothing else: no second error, and none of Node's own.
+    expect(stderr.trim().split('\n'), stderr).toHaveLength(1);
     expect(stderr).toContain('hyperpolicy: ./my #1 env.mjs: expected a JavaScript module that loads, got ');
     expect(stderr.trim().endsWith(actual), stderr).toBe(true);
   });
