@@ -7,7 +7,7 @@ import { replaceFile } from '../../src/files/durable-files.ts';
 import { namesIn } from '../run/run-names.ts';
 import { listed } from '../run/same-run.ts';
 import type { Cell, Trainer } from './cell.ts';
-import { grouped } from './cell-faults.ts';
+import { grouped, spansOf } from './cell-faults.ts';
 
 const settingsFile = 'sweep-cell.txt';
 
@@ -26,6 +26,15 @@ export function refuseOtherSettings(cell: Cell): void {
   const names = [...new Set([...begun.keys(), ...now.keys()])];
   const differing = names.filter((name) => meaningOf(trainer, name, begun) !== meaningOf(trainer, name, now));
   if (differing.length === 0) return;
+  // Values of the grid are in the directory's name.
+  if (differing.every((name) => Object.hasOwn(cell.group, name))) {
+    throw invalidArgument({
+      where: `sweep: ${runDirectory}`,
+      expected: directoryExpected,
+      actual: `that of ${listed(differing, begun)}`,
+      remedy: `Give ${orderRemedy}, or the sweep another name`,
+    });
+  }
   throw invalidArgument({
     where: `sweep: ${runDirectory}`,
     expected: `the settings that it was begun with, ${listed(differing, begun)}`,
@@ -33,6 +42,37 @@ export function refuseOtherSettings(cell: Cell): void {
     remedy: 'Write those back, or give the edited sweep another name',
   });
 }
+
+const directoryExpected = 'a directory for each run';
+const orderRemedy = 'the names of grid in the order that its runs were begun with';
+
+/**
+ * @param where the grid, in errors
+ * @throws HyperpolicyError invalid_argument: cells of equal settings, or of one directory
+ */
+export function requireOwnRuns(where: string, cells: readonly Cell[]): void {
+  const equal = sharing(cells, meaningOfCell);
+  if (equal !== undefined) {
+    throw invalidArgument({
+      where,
+      expected: 'values that differ',
+      actual: `cells ${cellsText(equal)} with equal ones`,
+    });
+  }
+  const together = sharing(cells, ({ runDirectory }) => runDirectory);
+  if (together === undefined) return;
+  throw invalidArgument({
+    where,
+    expected: directoryExpected,
+    actual: `${together[0].runDirectory} for cells ${cellsText(together)}`,
+    remedy: `Give values that differ in letters or digits, and ${orderRemedy}`,
+  });
+}
+
+const sharing = (cells: readonly Cell[], keyOf: (cell: Cell) => string) =>
+  [...grouped(cells, keyOf).values()].find(({ length }) => length > 1);
+
+const cellsText = (cells: readonly Cell[]): string => spansOf(cells.map(({ index }) => index));
 
 /** A run that a sweep has begun. */
 type BegunRun = { readonly directory: string; readonly written: Written };
@@ -54,10 +94,8 @@ export function begunRuns(runs: string, trainers: readonly Trainer[]): BegunRuns
 }
 
 /** Those that were begun with settings that mean the same, wherever in the sweep's file these were. */
-export const begunAs = (
-  begun: BegunRuns,
-  { trainer, settings }: Pick<Cell, 'trainer' | 'settings'>,
-): readonly BegunRun[] => begun.get(meaningsOf(trainer, writtenIn(settingsText({ settings })))) ?? [];
+export const begunAs = (begun: BegunRuns, cell: Pick<Cell, 'trainer' | 'settings'>): readonly BegunRun[] =>
+  begun.get(meaningOfCell(cell)) ?? [];
 
 /**
  * The order of the grid's names that a sweep was begun with: the names of its runs follow it, and go on doing so where the file has another by
@@ -99,6 +137,9 @@ function writtenFlag(flag: string): [name: string, text: string] {
 /** The same for settings that mean the same, in any order. */
 const meaningsOf = (trainer: Trainer, written: Written): string =>
   JSON.stringify([...written.keys()].sort().map((name) => [name, meaningOf(trainer, name, written)]));
+
+const meaningOfCell = ({ trainer, settings }: Pick<Cell, 'trainer' | 'settings'>): string =>
+  meaningsOf(trainer, writtenIn(settingsText({ settings })));
 
 /** The value that a text gives, so that `64,64` is `64, 64` and `1e3` is `1000`; the text where it gives none; undefined if it is not there. */
 function meaningOf({ flags, flagless }: Trainer, name: string, written: Written): string | undefined {

@@ -44,11 +44,14 @@ export function summarise(cells: readonly Cell[], tell: (line: string) => void):
 
 /** Of its last evaluation; undefined if there is none. */
 function lastReturn({ index, runDirectory }: Cell, tell: (line: string) => void): number | undefined {
+  const leaveOut = (reason: string) => tell(`left out cell ${index}, ${runDirectory}: ${reason}`);
   try {
     const evaluated = ({ evaluationReturn }: MetricRecord) => evaluationReturn !== undefined;
-    return readMetrics(runDirectory).findLast(evaluated)?.evaluationReturn;
+    const last = readMetrics(runDirectory).findLast(evaluated);
+    if (last === undefined) leaveOut('its metrics have no evaluation');
+    return last?.evaluationReturn;
   } catch (error) {
-    tell(`left out cell ${index}, ${runDirectory}: ${(error as Error).message}`);
+    leaveOut((error as Error).message);
     return undefined;
   }
 }

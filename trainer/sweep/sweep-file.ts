@@ -7,7 +7,7 @@ import { meant } from '../../src/contract/nearest.ts';
 import { algorithmNames, loadAlgorithm } from '../algorithms/registry.ts';
 import { publishChoices } from '../run/config.ts';
 import { readConfigFile } from '../run/config-file.ts';
-import { begunAs, begunOrder, begunRuns } from './begun-settings.ts';
+import { begunAs, begunOrder, begunRuns, requireOwnRuns } from './begun-settings.ts';
 import {
   type Cell,
   cellOf,
@@ -96,15 +96,7 @@ export async function readSweep(path: string, threadCount: number): Promise<Swee
   const inOrderOfFile = cellsNamed(names);
   const order = begunOrder(begun, inOrderOfFile, names);
   const cells = order === undefined ? inOrderOfFile : cellsNamed(order);
-  const indexOf = new Map(cells.map(({ runDirectory, index }) => [runDirectory, index]));
-  const twice = cells.find(({ runDirectory, index }) => indexOf.get(runDirectory) !== index);
-  if (twice !== undefined) {
-    throw invalidArgument({
-      where: `${path}: grid`,
-      expected: 'values that differ',
-      actual: `${twice.runDirectory} twice`,
-    });
-  }
+  requireOwnRuns(`${path}: grid`, cells);
   return { name, runs, cells, givesThreads: threadsName in { ...grid, ...settings } };
 }
 

@@ -238,7 +238,19 @@ describe('a sweep file', () => {
       'settings: expected names that grid does not have, got algorithm, steps, which it has. Give each in one of the two',
     ],
     [{ grid: { algorithm: ['td3'], steps: ['many'] } }, 'steps: expected an integer from 1'],
-    [{ grid: { algorithm: ['td3'], seed: [1, 1] } }, 'grid: expected values that differ, got '],
+    [
+      { grid: { algorithm: ['td3'], seed: [0, 1, 1] } },
+      'grid: expected values that differ, got cells 1 to 2 with equal ones',
+    ],
+    [
+      { grid: { algorithm: ['td3'], 'batch-size': [100, '1e2', 8] } },
+      'grid: expected values that differ, got cells 0 to 1 with equal ones',
+    ],
+    [
+      { runs: undefined, grid: { algorithm: ['td3'], env: ['./a/b.mjs', './a-b.mjs'] } },
+      'grid: expected a directory for each run, got runs/small/td3-a-b.mjs-seed0 for cells 0 to 1. ' +
+        'Give values that differ in letters or digits, and the names of grid in the order that its runs were begun with',
+    ],
     [
       { publish: 'every' },
       'publish: expected store: FOLDER beside it, got every alone. Without a store nothing is published',
@@ -503,6 +515,23 @@ describe('running a sweep', () => {
     expect((await cellsOf({ ...critic, ...actor }))[1]!.runDirectory).toBe(other!.runDirectory);
   });
 
+  test('a directory that another order of the grid gave to other values is refused as such', async () => {
+    const options = { command: standIn(), processCount: 1, signal: new AbortController().signal, note: () => {} };
+    const cellsOf = async (grid: object) =>
+      (await sweepOf({ ...small(), grid: { algorithm: ['td3'], ...grid } })).cells;
+    await runCells(await cellsOf({ 'actor-lr': [0.1], 'critic-lr': [0.2] }), options);
+    // As the one before, this has no cell of the other order.
+    await runCells(await cellsOf({ 'critic-lr': [0.1], 'actor-lr': [0.3] }), options);
+    const taken = join(folder, 'runs', 'td3-0.1-0.2-seed0');
+    const remedy = 'the names of grid in the order that its runs were begun with';
+    await expect(runCells(await cellsOf({ 'critic-lr': [0.1], 'actor-lr': [0.2, 0.3] }), options)).rejects.toThrow(
+      `sweep: ${taken}: expected a directory for each run, got that of actor-lr: 0.1, critic-lr: 0.2. Give ${remedy}, or the sweep another name`,
+    );
+    await expect(cellsOf({ 'critic-lr': [0.1, 0.2], 'actor-lr': [0.1, 0.2, 0.3] })).rejects.toThrow(
+      `grid: expected a directory for each run, got ${taken} for cells 1, 3. Give values that differ in letters or digits, and ${remedy}`,
+    );
+  });
+
   test('a cell that cannot begin ends the sweep: those that run end as if interrupted, and no other begins', async () => {
     const { cells } = await sweepOf(small([0, 1, 2]));
     const script = join(folder, 'waits.mjs');
@@ -580,6 +609,15 @@ describe('running a sweep', () => {
     expect(told).toEqual([
       `left out cell 1, ${runDirectory}: ${join(runDirectory, 'metrics.jsonl')}:1: expected an object of numbers with step and seconds, got no record. Remove that line`,
     ]);
+  });
+
+  test('a cell that is done and has no evaluation is named, too', async () => {
+    const { cells } = await run(2);
+    const { runDirectory } = cells[1]!;
+    writeFileSync(join(runDirectory, 'metrics.jsonl'), '');
+    const told: string[] = [];
+    expect(summarise(cells, (line) => told.push(line))[0]).toMatchObject({ seedCount: 2 });
+    expect(told).toEqual([`left out cell 1, ${runDirectory}: its metrics have no evaluation`]);
   });
 });
 
