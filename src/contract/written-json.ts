@@ -1,11 +1,11 @@
 /** JSON that a person wrote: an object that gives a name twice is a mistake, of which `JSON.parse` takes the last value without a word. */
 
 /**
- * Parses a text.
+ * Parses a text, which may begin with a byte order mark: some editors write one.
  * @throws Error if it is no JSON, or an object of it has a name twice; then with the lines of both
  */
 export function parseWrittenJson(text: string): unknown {
-  const value: unknown = JSON.parse(text);
+  const value: unknown = JSON.parse(text.replace(/^\uFEFF/, ''));
   refuseRepeatedNames(text);
   return value;
 }

@@ -1,7 +1,7 @@
 /** Reads a config that a person wrote, as JSON or YAML. */
 
 import { readFileSync } from 'node:fs';
-import { parse } from 'yaml';
+import { parseDocument } from 'yaml';
 import { invalidArgument } from '../../src/contract/errors.ts';
 import { parseWrittenJson } from '../../src/contract/written-json.ts';
 import { unreadableNamed } from '../../src/package/listed-file.ts';
@@ -24,7 +24,7 @@ export function readConfigFile(path: string): GivenConfig {
   const refusal = (actual: string, cause?: unknown) => invalidArgument({ where: path, expected, actual, cause });
   let value: unknown;
   try {
-    value = isJson ? parseWrittenJson(content) : parse(content);
+    value = isJson ? parseWrittenJson(content) : parseYaml(content);
   } catch (cause) {
     throw refusal((cause as Error).message.split('\n')[0]!, cause);
   }
@@ -32,4 +32,18 @@ export function readConfigFile(path: string): GivenConfig {
     throw refusal(value === null || value === undefined ? 'an empty file' : 'another value');
   }
   return value as GivenConfig;
+}
+
+/** @throws Error if it is no YAML, or has a tag that is not known or a value that holds itself */
+function parseYaml(content: string): unknown {
+  const document = parseDocument(content, { merge: true });
+  const fault = document.errors[0] ?? document.warnings[0];
+  if (fault !== undefined) throw fault;
+  const value: unknown = document.toJS();
+  try {
+    JSON.stringify(value);
+  } catch (cause) {
+    throw new Error('a value that holds itself', { cause });
+  }
+  return value;
 }

@@ -436,8 +436,18 @@ describe('config files', () => {
     expect(inEnvironment('HalfCheetah-Vel', small, mlp)).not.toHaveProperty('hyper');
   });
 
+  test('a file may begin with a byte order mark, and YAML may name a part and merge it', () => {
+    const seed = { loop: { seed: 3 } };
+    expect(readConfigFile(file('bom.json', '\uFEFF{ "loop": { "seed": 3 } }'))).toEqual(seed);
+    expect(readConfigFile(file('bom.yaml', '\uFEFFloop: { seed: 3 }'))).toEqual(seed);
+    const merged = file('merged.yaml', 'algorithm: &same { gamma: 0.9 }\nloop:\n  <<: *same\n  seed: 3\n');
+    expect(readConfigFile(merged)).toEqual({ algorithm: { gamma: 0.9 }, loop: { gamma: 0.9, seed: 3 } });
+  });
+
   test.each([
     ['missing.yaml', undefined, 'missing.yaml: expected'],
+    ['itself.yaml', 'loop: &loop { seed: *loop }', 'got a value that holds itself'],
+    ['tagged.yaml', 'loop: !!js/function "x"', 'got Unresolved tag: tag:yaml.org,2002:js/function at line 1'],
     ['empty.yaml', '', 'expected YAML with settings by name, got an empty file'],
     ['list.yaml', '- 1\n', 'expected YAML with settings by name, got another value'],
     ['torn.json', '{"loop": {', 'expected JSON with settings by name, got '],
