@@ -68,7 +68,8 @@ async function trainWith(
 ): Promise<TrainResult> {
   const { signal, stream } = options;
   const tell = (line: string) => stream.write(`${line}\n`);
-  const environment = await openEnvironment(environmentPlace(config), { signal, tell });
+  const place = options.resume === true ? environmentPlace(config) : config.environment;
+  const environment = await openEnvironment(place, { signal, tell });
   let training: Training | undefined;
   try {
     await algorithm.check({ config, environment });

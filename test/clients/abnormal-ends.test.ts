@@ -510,4 +510,26 @@ describe('from another folder', () => {
     );
     expect(readdirSync(elsewhere)).toEqual([]);
   });
+
+  test('a run whose environment file was given by a whole path finds it here once it was moved; a new run does not', async () => {
+    const folder = place('moves', {});
+    const path = join(folder, 'mine.mjs');
+    const named = train('--steps', '150', '--publish', 'none').map((text) => (text === './mine.mjs' ? path : text));
+    expect((await runCommand(named, folder)).code).toBe(0);
+    const here = join(directory, 'here');
+    mkdirSync(here);
+    renameSync(path, join(directory, 'kept.mjs'));
+    const resume = ['train', 'td3', '--run', join(folder, 'r'), '--resume', '--steps', '200'];
+    expect((await runCommand(resume, here)).stderr).toBe(
+      `hyperpolicy: environment "${path}": expected a file at ${path} or ${join(here, 'mine.mjs')}, got none. Put it there, or go on in the folder that has it\n`,
+    );
+    renameSync(join(directory, 'kept.mjs'), join(here, 'mine.mjs'));
+    const resumed = await runCommand(resume, here);
+    expect(resumed.code, resumed.stderr).toBe(0);
+    expect(JSON.parse(resumed.stdout)).toMatchObject({ step: 200 });
+    // Another file of that name may lie here.
+    expect((await runCommand(named, here)).stderr).toBe(
+      `hyperpolicy: environment: expected a file at ${path}, got none\n`,
+    );
+  });
 });
