@@ -24,6 +24,7 @@ import { openRecords } from '../run/records.ts';
 import type { SavedState } from '../run/saved-state.ts';
 import { integer, seedSetting, setting } from '../run/setting.ts';
 import { runInTurns } from '../run/turns.ts';
+import { createDivergenceWatch, type DivergenceWatch } from './divergence.ts';
 import { failureOf, isInUpdate } from './loop-end.ts';
 
 /** Each has its episodes at once with the others, and off policy a replay buffer. */
@@ -78,6 +79,8 @@ export type IterativeLearner = {
   restore(saved: SavedState): void;
   /** The part of it that the best evaluation keeps. */
   saveNetworks(): SavedState;
+  /** Flags of the learning rates, if it has critics whose values are watched: its reports then have `values`. */
+  readonly rateFlags?: readonly string[];
 };
 
 export type IterationReport = {
@@ -88,6 +91,8 @@ export type IterationReport = {
   readonly text: string;
   /** Episodes that the simulator cut, as it became unstable. The loop records them as `divergedEpisodes`, and warns of more than none. */
   readonly divergedCount: number;
+  /** What the critics' targets came to, and the largest |value| that rewards so far allow; none before there was a reward. */
+  readonly values?: { readonly targetMean: number; readonly allowed: number } | undefined;
 };
 
 /** Episodes of test tasks. */
@@ -163,6 +168,7 @@ type Loop = {
   readonly record: (metrics: Readonly<Record<string, number>>) => void;
   readonly recordCount: () => number;
   readonly seconds: () => number;
+  readonly watchDivergence: DivergenceWatch;
   step: number;
   /** Results of the newest evaluation. */
   results: Readonly<Record<string, number>>;
@@ -186,6 +192,7 @@ function createLoop(options: IterationsOptions, files: MetricFiles, resumed: Res
     record: (metrics) => files.write({ step: loop.step, seconds: seconds(), ...metrics }),
     recordCount: () => files.recordCount,
     seconds,
+    watchDivergence: createDivergenceWatch(options.learner.rateFlags ?? [], options.log),
     step: resumed?.step ?? 0,
     results: resumed?.state.results ?? {},
     hasChanged: false,
@@ -246,6 +253,7 @@ async function advance(loop: Loop): Promise<boolean> {
   reporter?.report(loop.step, report.latestReturn);
   reporter?.print(`iteration ${loop.step}: ${report.text}`);
   warnOfDiverged(loop, report);
+  if (report.values !== undefined) loop.watchDivergence(loop.step, report.values.targetMean, report.values.allowed);
   await keepHere(loop);
   return true;
 }

@@ -151,7 +151,7 @@ async function createLoop(options: RunOptions, files: MetricFiles, resumed: Resu
       now,
     }),
     step: resumed?.step ?? 0,
-    watchDivergence: createDivergenceWatch(learner, options.log),
+    watchDivergence: createDivergenceWatch(['--critic-lr', '--actor-lr'], options.log),
     saved: { updateCount: resumed?.state.updateCount ?? 0, evaluationCount: evaluations.list.length },
   };
   return loop;
@@ -276,7 +276,9 @@ function learn(loop: Loop): void {
   if (lost !== undefined) throw new Error(`${lost[0]}: expected a finite metric, got ${lost[1]}`);
   if (metrics === null) return;
   loop.record(updatesPerRun === 1 ? metrics : { ...metrics, updatesPerRun });
-  loop.watchDivergence(loop.step, metrics, replay.largestReward);
+  const { targetMean } = metrics;
+  if (targetMean === undefined || replay.largestReward === 0) return;
+  loop.watchDivergence(loop.step, targetMean, options.learner.largestValue(replay.largestReward));
 }
 
 async function finishStep(loop: Loop): Promise<void> {

@@ -24,6 +24,8 @@ export type TaskReplay = {
   /** Bytes of all buffers when they are full; the system provides the memory as rows are written. */
   readonly byteCountMax: number;
   readonly tasks: readonly TaskBuffers[];
+  /** The largest |reward| that updates learn from; 0 while there is none. */
+  readonly largestReward: number;
   /** The contents, without a copy. */
   save(): TaskReplayState;
   /**
@@ -72,6 +74,9 @@ export function createTaskReplay({
   return {
     byteCountMax: tasks.reduce((sum, { byteCountMax }) => sum + byteCountMax, 0),
     tasks: tasks.map(({ buffers }) => buffers),
+    get largestReward() {
+      return tasks.reduce((largest, { all }) => Math.max(largest, all.largestReward), 0);
+    },
     save() {
       const saved = tasks.map(({ save }) => save());
       const arrays = saved.flatMap(({ rows }, task) =>
@@ -112,6 +117,7 @@ function createTask(
   };
   return {
     buffers,
+    all,
     byteCountMax: all.byteCountMax + (context?.byteCountMax ?? 0),
     save() {
       const { arrays, state } = all.save();

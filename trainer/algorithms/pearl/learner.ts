@@ -86,6 +86,7 @@ export function createPearlLearner(options: PearlLearnerOptions): Omit<Iterative
     save: () => learner.save(),
     restore: (saved) => learner.restore(saved),
     saveNetworks: () => learner.saveNetworks(),
+    rateFlags: ['--q-lr', '--value-lr', '--policy-lr'],
   };
 }
 
@@ -118,7 +119,7 @@ class PearlLearner {
     }
     // No step of an environment is left in progress, as an evaluation may follow in the same threads.
     while (!this.#advance()) yield;
-    const report = reportOf(this.#progress, this.#environmentSteps);
+    const report = reportOf(this.#progress, this.#environmentSteps, this.#options);
     this.#environmentSteps = 0;
     this.#progress = { ...atStart, isCollecting: true };
     return report;
@@ -236,10 +237,16 @@ function sampleBatch({ config, updates, replay, random, contexts, latentOf }: Pe
 function reportOf(
   { sums, updateCount, meanReturn, divergedEpisodes = 0, seconds }: Progress,
   environmentSteps: number,
+  { config, replay: { largestReward } }: PearlLearnerOptions,
 ): IterationReport {
-  const means = Object.entries(sums).map(([name, sum]) => [name, sum / updateCount]);
+  const means = Object.fromEntries(
+    Object.entries(sums).map(([name, sum]) => [name, sum / updateCount]),
+  ) as UpdateMetrics;
+  const { targetMean, entropy } = means as { readonly targetMean: number; readonly entropy: number };
+  // The entropy of each step is a part of the value, too.
+  const allowed = (config.rewardScale * largestReward + Math.abs(entropy)) / (1 - config.gamma);
   const metrics = {
-    ...(Object.fromEntries(means) as UpdateMetrics),
+    ...means,
     ...(meanReturn !== null && { trainReturn: meanReturn }),
     environmentSteps,
     collectingSeconds: seconds.collecting,
@@ -247,5 +254,6 @@ function reportOf(
   };
   const text = meanReturn === null ? 'no training episode was whole' : `training tasks ${returnTexts(meanReturn)[0]}`;
   const latestReturn = meanReturn === null ? undefined : ({ of: 'training', value: meanReturn } as const);
-  return { metrics, latestReturn, text, divergedCount: divergedEpisodes };
+  const values = largestReward === 0 ? undefined : { targetMean, allowed };
+  return { metrics, latestReturn, text, divergedCount: divergedEpisodes, values };
 }

@@ -1,6 +1,6 @@
 /** PEARL's updates as computations over fixed arrays: a batch of N tasks comes in, and all networks are stepped. */
 
-import type * as tf from '@tensorflow/tfjs-core';
+import * as tf from '@tensorflow/tfjs-core';
 import type { Random } from '../../../src/contract/random.ts';
 import { toNormalised } from '../../../src/nn/action-scaling.ts';
 import { type Parameters, prefixed, under } from '../../../src/nn/parameters.ts';
@@ -97,14 +97,19 @@ function createMemory({ config, networks, latentSize, parameters }: UpdatesOptio
     latent: new Float32Array(metaBatchSize * latentSize),
     kl: new Float32Array(1),
     qLosses: new Float32Array(2),
+    targetMean: new Float32Array(1),
     valueLoss: new Float32Array(1),
     policyLoss: new Float32Array(1),
     entropy: new Float32Array(1),
   };
 }
 
-const metricsOf = ({ kl, qLosses, valueLoss, policyLoss, entropy }: Memory, inferred: boolean): UpdateMetrics => ({
+const metricsOf = (
+  { kl, qLosses, targetMean, valueLoss, policyLoss, entropy }: Memory,
+  inferred: boolean,
+): UpdateMetrics => ({
   qLoss: qLosses[0]! + qLosses[1]!,
+  targetMean: targetMean[0]!,
   ...(inferred && { kl: kl[0]! }),
   valueLoss: valueLoss[0]!,
   policyLoss: policyLoss[0]!,
@@ -129,6 +134,7 @@ function compileQStep(options: UpdatesOptions, memory: Memory): Computation {
       latent: memory.latent,
       kl: memory.kl,
       losses: memory.qLosses,
+      targetMean: memory.targetMean,
       ...boundGradients('dq', q.gradients),
       ...boundGradients('dencoder', encoder!.arrays.gradients),
     },
@@ -140,8 +146,15 @@ function compileQStep(options: UpdatesOptions, memory: Memory): Computation {
         inputs.latentNoise as tf.Tensor2D,
         config,
       );
-      const { latent, kl, losses } = step;
-      return { latent, kl, losses, ...prefixed('dq', step.q), ...prefixed('dencoder', step.encoder) };
+      const { latent, kl, losses, target } = step;
+      return {
+        latent,
+        kl,
+        losses,
+        targetMean: tf.mean(target),
+        ...prefixed('dq', step.q),
+        ...prefixed('dencoder', step.encoder),
+      };
     },
   });
 }
@@ -157,16 +170,20 @@ function compileGivenQStep(options: UpdatesOptions, memory: Memory): Computation
       ...boundBatch(memory.batch, sizesOf(networks)),
       ...boundLatent(options, memory),
     },
-    outputs: { losses: memory.qLosses, ...boundGradients('dq', q.gradients) },
+    outputs: { losses: memory.qLosses, targetMean: memory.targetMean, ...boundGradients('dq', q.gradients) },
     fn: (inputs) => {
-      const { losses, q: gradients } = givenQStep(
+      const {
+        losses,
+        target,
+        q: gradients,
+      } = givenQStep(
         networks,
         { q: under('q', inputs), targetValue: under('target', inputs) },
         transitionsIn(inputs, networks),
         inputs.latent as tf.Tensor2D | undefined,
         config,
       );
-      return { losses, ...prefixed('dq', gradients) };
+      return { losses, targetMean: tf.mean(target), ...prefixed('dq', gradients) };
     },
   });
 }

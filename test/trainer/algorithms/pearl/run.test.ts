@@ -76,6 +76,25 @@ test('every iteration tells what it collected and what the updates came to', asy
   expect(records.filter((record) => 'testReturn' in record).map(({ step }) => step)).toEqual([0, 2, 4]);
 });
 
+test('critics that diverge are told, once, and those that learn are not', async () => {
+  const all = [...settings, '--agent', 'pearl', '--iterations', '6', '--eval-every', '6'];
+  const wild = '--q-lr 0.3 --value-lr 0.3 --tau 1 --gamma 0.99'.split(' ');
+  const warnings = async (run: string, more: readonly string[]) => {
+    const { stderr } = await train(run, [...all, ...more]).finished;
+    return stderr.split('\n').filter((line) => line.includes('the critics diverge'));
+  };
+  const [warning, ...others] = await warnings('wild', wild);
+  expect(others).toEqual([]);
+  expect(warning).toMatch(/^warning: .*Lower learning rates may help \(--q-lr, --value-lr, --policy-lr\)/);
+  const { targetMean, largest } = Object.fromEntries(
+    [...warning!.matchAll(/(targetMean|largest) (-?[\d.e+]+)/g)].map(([, name, value]) => [name, Number(value)]),
+  ) as { targetMean: number; largest: number };
+  expect(Math.abs(targetMean)).toBeGreaterThan(2 * largest);
+  // A reward of -1 times 20 in each step adds up to 2000.
+  expect(largest).toBeGreaterThan(1000);
+  expect(await warnings('tame', [])).toEqual([]);
+}, 240_000);
+
 test('the sparse point robot: updates learn from the distance, returns count what is near; another environment has no dense reward', async () => {
   const dense = (environment: string) => [
     ...settings.map((word) => (word === 'Point-Robot' ? environment : word)),
