@@ -11,6 +11,7 @@ import { type FileHandle, open, readdir, readFile, rename, rm, stat } from 'node
 import { join } from 'node:path';
 import { z } from 'zod';
 import { failedPrecondition, HyperpolicyError, invalidArgument } from '../../src/contract/errors.ts';
+import { isRecord } from '../../src/contract/records.ts';
 import {
   asidePath,
   revealDirectory,
@@ -197,12 +198,23 @@ async function writeArrays(path: string, arrays: Checkpoint['arrays']): Promise<
 }
 
 async function readState(path: string): Promise<z.infer<typeof schema>> {
-  let state: z.infer<typeof schema>;
+  const expected = `a checkpoint of format ${format}`;
+  let value: unknown;
   try {
-    state = schema.parse(JSON.parse(await readFile(path, 'utf8')));
+    value = JSON.parse(await readFile(path, 'utf8'));
   } catch (cause) {
-    throw damaged(path, `a checkpoint of format ${format}`, (cause as Error).message.split('\n')[0]!, cause);
+    throw damaged(path, expected, (cause as Error).message.split('\n')[0]!, cause);
   }
+  if (isRecord(value) && Number.isSafeInteger(value.format) && value.format !== format) {
+    const remedy = 'Another version of hyperpolicy wrote it, which goes on with it';
+    throw invalidArgument({ where: path, expected, actual: `${value.format}`, remedy });
+  }
+  const parsed = schema.safeParse(value);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0]!;
+    throw damaged(path, expected, `${issue.path.join('.')}: ${issue.message}`);
+  }
+  const { data: state } = parsed;
   const { sha256, ...content } = state;
   const actual = hashOf(content);
   if (sha256 !== undefined && sha256 !== actual) throw damaged(path, `SHA-256 ${sha256}`, actual);

@@ -156,8 +156,11 @@ describe('checkpoints', () => {
     expect(await messageAfter((path) => truncate(join(path, 'checkpoint.json'), 40))).toContain(
       'PATH/checkpoint.json: expected a checkpoint of format 1',
     );
-    expect(await messageAfter((path) => replaceInState(path, '"format":1', '"format":2'))).toContain(
-      'PATH/checkpoint.json: expected a checkpoint of format 1',
+    expect(await messageAfter((path) => replaceInState(path, '"format":1', '"format":2'))).toBe(
+      'PATH/checkpoint.json: expected a checkpoint of format 1, got 2. Another version of hyperpolicy wrote it, which goes on with it',
+    );
+    expect(await messageAfter((path) => replaceInState(path, '"length":4', '"length":"4"'))).toBe(
+      `PATH/checkpoint.json: expected a checkpoint of format 1, got arrays.0.length: Invalid input: expected number, received string. ${remedy}`,
     );
     // One bit of a digit.
     expect(await messageAfter((path) => replaceInState(path, '"share":0.1', '"share":0.3'))).toMatch(
