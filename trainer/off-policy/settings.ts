@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { criticDefaults } from '../../src/nn/defaults.ts';
 import { criticNames, hyperCriticNames } from '../../src/nn/names.ts';
 import type { Unused } from '../run/algorithm.ts';
-import { discountSetting, integer, namesIn, oneOf, rate, setting, widths } from '../run/setting.ts';
+import { batchRows, discountSetting, namesIn, oneOf, rate, setting, widths } from '../run/setting.ts';
 import { hyperShape } from './hyper-settings.ts';
 import { policyShape } from './policies.ts';
 
@@ -44,7 +44,7 @@ export const actorCriticShape = {
     flag: '--actor-hidden <widths>',
     help: "widths of the actor's hidden layers",
   }),
-  batchSize: setting(integer(1), { flag: '--batch-size <rows>', help: 'transitions of one update' }),
+  batchSize: setting(batchRows(), { flag: '--batch-size <rows>', help: 'transitions of one update' }),
   actorLearningRate: setting(rate(), { flag: '--actor-lr <rate>', help: 'learning rate of the actor' }),
   criticLearningRate: setting(rate(), { flag: '--critic-lr <rate>', help: 'learning rate of the critics' }),
   gamma: discountSetting(),

@@ -30,6 +30,12 @@ const largeCount = 2 ** 31 - 1;
 
 export const integer = (low: number, high = largeCount): z.ZodNumber => integerFrom(low, high);
 
+/** An update of more rows needs more memory than machines have. */
+const batchRowsMax = 100_000;
+
+/** Rows of a batch. */
+export const batchRows = (): z.ZodNumber => integer(1, batchRowsMax);
+
 /** Seeds stay safe integers with the offsets that streams of their own add. */
 const seedMax = Number.MAX_SAFE_INTEGER - 1_000_000;
 

@@ -242,6 +242,11 @@ test.each([
   ['pearl', '--tasks', 'an integer from 1 to 10000'],
   ['pearl', '--train-tasks', 'an integer from 1 to 10000'],
   ['pearl', '--eval-tasks', 'an integer from 1 to 10000'],
+  ['pearl', '--meta-batch', 'an integer from 1 to 10000'],
+  ['pearl', '--batch-size', 'an integer from 1 to 100000'],
+  ['pearl', '--context-batch', 'an integer from 1 to 100000'],
+  ['td3', '--batch-size', 'an integer from 1 to 100000'],
+  ['sac', '--batch-size', 'an integer from 1 to 100000'],
 ])('%s %s has an upper bound', async (algorithm, name, expected) => {
   const found = settingFlags(await loadAlgorithm(algorithm)).find(({ flag: text }) => text.startsWith(`${name} `))!;
   expect(found.parse('1e9')).toEqual({ expected });

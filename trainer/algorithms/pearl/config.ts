@@ -9,6 +9,7 @@ import { overdrawn } from '../../replay/batch.ts';
 import type { Unused } from '../../run/algorithm.ts';
 import {
   atLeast,
+  batchRows,
   discountSetting,
   integer,
   namesIn,
@@ -107,12 +108,12 @@ const learningShape = {
   }),
   meanWeight: setting(atLeast(0), { help: "weight of the mean square of the policy's mean in its loss" }),
   logStdWeight: setting(atLeast(0), { help: 'the same of its log-std' }),
-  metaBatchSize: setting(integer(1), {
+  metaBatchSize: setting(taskCount(), {
     flag: '--meta-batch <tasks>',
     help: 'tasks of one update',
   }),
-  batchSize: setting(integer(1), { flag: '--batch-size <rows>', help: 'transitions of each task of one update' }),
-  contextBatchSize: setting(integer(1), {
+  batchSize: setting(batchRows(), { flag: '--batch-size <rows>', help: 'transitions of each task of one update' }),
+  contextBatchSize: setting(batchRows(), {
     flag: '--context-batch <rows>',
     help: 'transitions of each task that the encoder sees in one update',
   }),
