@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** The `hyperpolicy` command: finds the subcommand, loads only that one, and turns every error into one line and an exit code. */
 
+import { Console } from 'node:console';
 import { createRequire } from 'node:module';
 import { Command, CommanderError, Help, type Option } from 'commander';
 import { exitCodes, failureText } from './failure.ts';
@@ -127,5 +128,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 });
 // A pipe that ended or a terminal that was closed takes no more lines of progress; that is no reason to stop.
 process.stderr.on('error', () => {});
+// What an environment file prints is no result of the command.
+globalThis.console = new Console(process.stderr);
 // Not `process.exit`, which would cut off what is still being written to standard output.
 process.exitCode = await main(process.argv.slice(2));

@@ -486,6 +486,26 @@ diskTest('a full disk at a metric line does not end the run, and the line is wri
   expect(episodes).toEqual(episodes.map((_, i) => 50 * (i + 1)));
 });
 
+test('a simulator that diverges in every step: the run says so, and leaves a checkpoint', async () => {
+  const folder = place('unstable', { before: 'return false;' });
+  const { code, stderr } = await runCommand(train('--steps', '150', '--publish', 'none'), folder);
+  expect(code).toBe(1);
+  expect(lastLine(stderr)).toMatch(
+    /training ended at step 10\d: mass: expected a transition to learn from, got none: the simulator diverged in every step\. .*Go on from step 10\d with: /,
+  );
+});
+
+test('what an environment file prints goes to standard error: standard output has the line of JSON alone', async () => {
+  const folder = place('prints', { before: `console.log('of the file'); process.stdout.write('raw\\n');` });
+  const { code, stdout, stderr } = await runCommand(train('--steps', '120', '--publish', 'none'), folder);
+  expect(code, stderr).toBe(0);
+  expect(JSON.parse(stdout)).toMatchObject({ step: 120 });
+  expect(stderr).toContain('of the file\n');
+  expect(stderr).toContain('raw\n');
+  const played = await runCommand(['rollout', '--env', './mine.mjs', '--steps', '3'], folder);
+  expect(played.stderr).toContain('of the file\n');
+});
+
 describe('from another folder', () => {
   test('a run finds its environment and its store, and takes settings that are safe to change', async () => {
     const folder = place('begun', {});

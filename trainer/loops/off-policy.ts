@@ -14,7 +14,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { createRandom, type Random } from '../../src/contract/random.ts';
 import { specSizes } from '../../src/contract/tensor-spec.ts';
-import { takeUpdate } from '../off-policy/finite-loss.ts';
+import { RefusedUpdate, takeUpdate } from '../off-policy/finite-loss.ts';
 import type { OffPolicyLearner } from '../off-policy/learner.ts';
 import { type Batch, createBatch } from '../replay/batch.ts';
 import { createReplayBuffer, type ReplayBuffer, type ReplayState } from '../replay/replay-buffer.ts';
@@ -270,6 +270,7 @@ async function update(loop: Loop, isWanted = () => true): Promise<void> {
 function learn(loop: Loop): void {
   const { replay, random, batch, options } = loop;
   const updatesPerRun = updatesPerRunOf(options.config);
+  if (replay.count === 0) throw nothingKept(options.envs.name);
   replay.sample(random.sampling, batch);
   const metrics = options.learner.learn(batch, random.learning);
   const lost = Object.entries(metrics ?? {}).find(([, value]) => !Number.isFinite(value));
@@ -280,6 +281,15 @@ function learn(loop: Loop): void {
   if (targetMean === undefined || replay.largestReward === 0) return;
   loop.watchDivergence(loop.step, targetMean, options.learner.largestValue(replay.largestReward));
 }
+
+const nothingKept = (where: string) =>
+  new RefusedUpdate({
+    kind: 'failed_precondition',
+    where,
+    expected: 'a transition to learn from',
+    actual: 'none: the simulator diverged in every step',
+    remedy: 'An environment file says so by advance, which returns false, or by diverged in what step gives',
+  });
 
 async function finishStep(loop: Loop): Promise<void> {
   const { collector, evaluations, options } = loop;
