@@ -1,6 +1,5 @@
 /** `hyperpolicy analyse gradients`: gradient accuracy of critics along the versions of models. */
 
-import { writeFileSync } from 'node:fs';
 import { extname } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { serverDefaults } from '../../server/config.ts';
@@ -8,6 +7,7 @@ import type { ReductionName } from '../../src/contract/words.ts';
 import type { VersionAccuracy } from '../../trainer/analysis/gradient-study.ts';
 import type { VersionChoice } from '../../trainer/analysis/model-versions.ts';
 import { createModelsOption } from './analysed-versions.ts';
+import { writeChecked } from './checks.ts';
 import { integerIn, numberIn, parseRows, printJson } from './options.ts';
 import { checkFileEnding, pictureEndings, writePicture } from './picture-file.ts';
 
@@ -127,9 +127,9 @@ async function analyse(options: GradientsOptions): Promise<void> {
     progress.finish();
     // Hours of returns are not lost if a later version fails.
     if (out !== undefined && records.length > 0)
-      writeFileSync(out, fileText(out, records, study.accuracyTable(records, thresholds), options));
+      writeChecked('--out', out, fileText(out, records, study.accuracyTable(records, thresholds), options));
   }
-  if (picture !== undefined) await writePicture(picture, study.accuracyPanels(records, thresholds));
+  if (picture !== undefined) await writePicture('--picture', picture, study.accuracyPanels(records, thresholds));
   printJson({
     ...{ models: [...new Set(choices.map(({ model }) => model))], versions: records.length },
     ...{ states: settings.stateCount, actions: settings.actionCount },

@@ -1,9 +1,8 @@
 /** `hyperpolicy analyse noise RUN`: how far independent updates of a MAML run lie apart. */
 
-import { writeFileSync } from 'node:fs';
 import { Command } from 'commander';
 import type { GradientNoise } from '../../trainer/analysis/gradient-noise.ts';
-import { checkWritableFile } from './checks.ts';
+import { checkWritableFile, writeChecked } from './checks.ts';
 import { integerIn, printJson } from './options.ts';
 import { table } from './table.ts';
 
@@ -53,7 +52,7 @@ async function analyse(run: string, { step, updates, seed, threads, out }: Noise
   const noise = await studyGradientNoise({
     ...{ runDirectory: run, step, updateCount: updates, seed, threadCount: threads, progress },
   }).finally(progress.finish);
-  if (out !== undefined) writeFileSync(out, csvOf(noise));
+  if (out !== undefined) writeChecked('--out', out, csvOf(noise));
   process.stderr.write(tableOf(noise));
   const { updates: list, ...rest } = noise;
   const refusedCount = list.filter(({ accepted }) => !accepted).length;

@@ -1,12 +1,12 @@
 /** `hyperpolicy analyse weights`: distributions of generated weights beside those of a plain network. */
 
-import { writeFileSync } from 'node:fs';
 import { extname } from 'node:path';
 import { Command, Option } from 'commander';
 import { serverDefaults } from '../../server/config.ts';
 import type { VersionChoice } from '../../trainer/analysis/model-versions.ts';
 import type { ComparedPart, VersionWeights, WeightPart, WeightStudy } from '../../trainer/analysis/weight-study.ts';
 import { createModelsOption, parseVersion } from './analysed-versions.ts';
+import { writeChecked } from './checks.ts';
 import { integerIn, printJson } from './options.ts';
 import { checkFileEnding, pictureEndings, writePicture } from './picture-file.ts';
 
@@ -91,8 +91,8 @@ async function analyse(options: WeightsOptions): Promise<void> {
   }).finally(progress.finish);
   for (const one of [...study.generated, study.plain]) printJson(withoutHistograms(one));
   if (out !== undefined)
-    writeFileSync(out, extname(out).toLowerCase() === '.csv' ? weightTable(study) : jsonOf(study, options));
-  if (picture !== undefined) await writePicture(picture, weightPanels(study));
+    writeChecked('--out', out, extname(out).toLowerCase() === '.csv' ? weightTable(study) : jsonOf(study, options));
+  if (picture !== undefined) await writePicture('--picture', picture, weightPanels(study));
   printJson({
     ...{ models: [...new Set(choices.map(({ model }) => model))], against: against.model, versions: versions.length },
     ...{ inputs: options.inputs, bins: options.bins },

@@ -3,7 +3,7 @@
  * written, files in the place of folders.
  */
 
-import { accessSync, closeSync, constants, existsSync, openSync, statSync, unlinkSync } from 'node:fs';
+import { accessSync, closeSync, constants, existsSync, openSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { dirname, resolve } from 'node:path';
 import { failedPrecondition, type HyperpolicyError, invalidArgument } from '../../src/contract/errors.ts';
@@ -58,8 +58,8 @@ function listenOnce(host: string, port: number): Promise<NodeJS.ErrnoException |
  * @throws HyperpolicyError failed_precondition: the folder is missing, or the file could not be written
  */
 export function checkWritableFile(flag: string, path: string): void {
-  const refuse = (actual: string, cause?: unknown, expected = 'a file that can be written') =>
-    failedPrecondition({ where: `${flag} ${path}`, expected, actual, cause });
+  const refuse = (actual: string, cause?: unknown, expected?: string) =>
+    unwritable(flag, path, { actual, cause, expected });
   let isDirectory = false;
   try {
     const existing = statSync(path, { throwIfNoEntry: false });
@@ -73,6 +73,24 @@ export function checkWritableFile(flag: string, path: string): void {
   }
   if (isDirectory) throw refuse('a folder');
 }
+
+/** Writes a file that was checked. @throws HyperpolicyError failed_precondition: it cannot be written, as where the disk is full */
+export function writeChecked(flag: string, path: string, content: string | Uint8Array): void {
+  try {
+    writeFileSync(path, content);
+  } catch (cause) {
+    throw unwritable(flag, path, { actual: (cause as Error).message, cause });
+  }
+}
+
+const unwritable = (
+  flag: string,
+  path: string,
+  {
+    expected = 'a file that can be written',
+    ...fault
+  }: { expected?: string | undefined; actual: string; cause: unknown },
+) => failedPrecondition({ where: `${flag} ${path}`, expected, ...fault });
 
 /** The rights of its folder alone do not tell, of /proc for example. */
 function makeAndRemove(path: string): void {

@@ -1,10 +1,9 @@
 /** Charts as files: checked before a command's work, drawn at its end. */
 
-import { writeFileSync } from 'node:fs';
 import { extname } from 'node:path';
 import { invalidArgument } from '../../src/contract/errors.ts';
 import type { Panel } from '../../trainer/seeing/curve-chart.ts';
-import { checkWritableFile } from './checks.ts';
+import { checkWritableFile, writeChecked } from './checks.ts';
 
 /**
  * @param flag that names the file
@@ -21,10 +20,10 @@ export function checkFileEnding(flag: string, path: string, endings: readonly [s
 
 export const pictureEndings = ['.svg', '.png'] as const;
 
-/** Draws panels into a file that was checked. */
-export async function writePicture(path: string, panels: readonly Panel[]): Promise<void> {
+/** Draws panels into a file that was checked. @param flag that names it */
+export async function writePicture(flag: string, path: string, panels: readonly Panel[]): Promise<void> {
   const { curveChart } = await import('../../trainer/seeing/curve-chart.ts');
   const { drawPng, drawSvg } = await import('../../trainer/seeing/drawing.ts');
   const svg = await drawSvg(curveChart(panels));
-  writeFileSync(path, extname(path).toLowerCase() === '.png' ? await drawPng(svg) : svg);
+  writeChecked(flag, path, extname(path).toLowerCase() === '.png' ? await drawPng(svg) : svg);
 }

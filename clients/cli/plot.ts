@@ -34,7 +34,7 @@ async function plot(paths: string[], { out, metric }: { out: string; metric: str
   const tell = (line: string) => process.stderr.write(`${line}\n`);
   const { panels, notes } = learningCurves(await readRuns(paths, tell), metric);
   notes.forEach(tell);
-  await writePicture(out, panels);
+  await writePicture('--out', out, panels);
   printJson({
     picture: out,
     curves: panels.flatMap(({ title, curves }) =>

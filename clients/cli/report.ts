@@ -1,9 +1,8 @@
 /** `hyperpolicy report RUN...`: one HTML page about some runs. */
 
-import { writeFileSync } from 'node:fs';
 import { Command } from 'commander';
 import type { Run } from '../../trainer/report/runs.ts';
-import { checkWritableFile } from './checks.ts';
+import { checkWritableFile, writeChecked } from './checks.ts';
 import { resumeCommand } from './command-line.ts';
 import { printJson } from './options.ts';
 
@@ -28,6 +27,6 @@ async function report(paths: string[], { out }: { out: string }): Promise<void> 
   const note = (run: string) => process.stderr.isTTY && tell(`an episode of ${run}`);
   const publishCommand = ({ config, directory }: Run) =>
     resumeCommand(String(config.algorithm.name), directory, ['--publish', 'best']);
-  writeFileSync(out, await reportPage(runs, { note, tell, publishCommand }));
+  writeChecked('--out', out, await reportPage(runs, { note, tell, publishCommand }));
   printJson({ page: out, runs: runs.length });
 }

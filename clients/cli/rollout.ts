@@ -1,10 +1,10 @@
 /** `hyperpolicy rollout`: runs episodes of an environment under a policy, prints their returns, and draws one as a picture. */
 
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { extname, join } from 'node:path';
 import { Command } from 'commander';
 import { serverDefaults } from '../../server/config.ts';
-import { failedPrecondition, invalidArgument, notFound } from '../../src/contract/errors.ts';
+import { invalidArgument, notFound } from '../../src/contract/errors.ts';
 import type { Env } from '../../src/envs/env.ts';
 import { trainedIn } from '../../src/package/manifest.ts';
 import { isModelName } from '../../src/package/model-name.ts';
@@ -14,7 +14,7 @@ import type { BatchPolicy } from '../../trainer/rollout/policy.ts';
 import type { Progress } from '../../trainer/run/progress.ts';
 import { adaptEpisodesOf, refuseAdaptation } from './adaptation-flags.ts';
 import { parseVersion } from './analysed-versions.ts';
-import { checkWritableFile } from './checks.ts';
+import { checkWritableFile, writeChecked } from './checks.ts';
 import { meanOf } from './episodes.ts';
 import { integerIn, parseContext, printJson } from './options.ts';
 import { adaptedEpisodes, type EpisodeToPlay, plainEpisodes } from './played-episodes.ts';
@@ -110,7 +110,7 @@ async function rollout(options: RolloutOptions, command: Command): Promise<void>
         const frames = await frameProgress(out);
         const content = encodeTrajectory(result.trajectory, format, { width, height, onFrame: frames.note });
         frames.finish();
-        writeOut(out, content);
+        writeChecked('--out', out, content);
         printJson({ picture: out, bytes: content.byteLength });
       }
       const phase = isAdapted === undefined ? {} : { adaptation: isAdapted ? 'after' : 'before' };
@@ -239,17 +239,4 @@ async function runEpisode(
   if (!draws) return { ...run(episode), trajectory: undefined };
   const trajectory = recordTrajectory(episode);
   return { return: trajectory.return, stepCount: trajectory.stepCount, trajectory };
-}
-
-function writeOut(path: string, content: Uint8Array): void {
-  try {
-    writeFileSync(path, content);
-  } catch (cause) {
-    throw failedPrecondition({
-      where: '--out',
-      expected: 'a file that can be written',
-      actual: (cause as Error).message,
-      cause,
-    });
-  }
 }

@@ -1,6 +1,6 @@
 /** `plot` and `report` of the built command, on folders where some runs are young or broken. */
 
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -39,6 +39,20 @@ test('plot and report say which runs of a folder they leave out, and why', async
     code: 1,
     stderr: 'hyperpolicy: runs/empty/config.json: expected a run directory, or a folder with some, got a file\n',
   });
+}, 60_000);
+
+test('a disk that is full at the end is told with the file', async () => {
+  await writeRun(join(folder, 'runs'), { seed: 0, returns: { 0: 1, 100: 2 } });
+  for (const [command, out] of [
+    ['plot', 'full.svg'],
+    ['report', 'full.html'],
+  ] as const) {
+    symlinkSync('/dev/full', join(folder, out));
+    expect(await runCommand([command, 'runs', '--out', out], folder)).toMatchObject({
+      code: 1,
+      stderr: `hyperpolicy: --out ${out}: expected a file that can be written, got ENOSPC: no space left on device, write\n`,
+    });
+  }
 }, 60_000);
 
 test('a report names the command that publishes a run with --publish none, which gives it its pictures', async () => {
