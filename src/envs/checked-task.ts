@@ -225,18 +225,22 @@ export function checkedTasks(
     code.checkNumbers('tasks.draw', 'a context', context, spec.names);
   });
   if (typeof tasks.sample !== 'function') return made;
+  const sample: TaskDistribution['sample'] = (options) => {
+    const { count = counts[options.split] } = options;
+    const contexts = code.call<unknown>('tasks.sample', () => tasks.sample!(options));
+    if (!Array.isArray(contexts)) throw code.refusal('tasks.sample', 'a list of contexts', shown(contexts));
+    if (contexts.length !== count) throw code.refusal('tasks.sample', `${count} contexts`, `${contexts.length}`);
+    for (const context of contexts) {
+      code.checkNumbers('tasks.sample', 'a context', context, spec.names);
+    }
+    return contexts.map((context) => Float64Array.from(context as ArrayLike<number>));
+  };
+  const { train } = counts;
   return {
     ...made,
-    sample(options) {
-      const { count = counts[options.split] } = options;
-      const contexts = code.call<unknown>('tasks.sample', () => tasks.sample!(options));
-      if (!Array.isArray(contexts)) throw code.refusal('tasks.sample', 'a list of contexts', shown(contexts));
-      if (contexts.length !== count) throw code.refusal('tasks.sample', `${count} contexts`, `${contexts.length}`);
-      for (const context of contexts) {
-        code.checkNumbers('tasks.sample', 'a context', context, spec.names);
-      }
-      return contexts.map((context) => Float64Array.from(context as ArrayLike<number>));
-    },
+    sample,
+    // Of lists of the family's own length, as they may have each of few tasks equally often.
+    inTurn: (turn) => sample({ split: 'train', seed: Math.floor(turn / train), count: train })[turn % train]!,
   };
 }
 

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import type { Env } from '../../src/envs/env.ts';
 import { loadEnvFile } from '../../src/envs/env-file.ts';
+import { withTasksInTurn } from '../../src/envs/model-environment.ts';
 import { stateRowOf } from '../../src/envs/state-row.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'hyperpolicy-checked-'));
@@ -373,6 +374,24 @@ test('tasks of another number than asked for are refused', async () => {
   expect(await messageOf(() => env.tasks!.sample({ split: 'train', seed: 1, count: 2 }))).toContain(
     'tasks.sample: expected 2 contexts, got 1',
   );
+});
+
+test("episodes that are compared have the tasks of a file's own lists in turn", async () => {
+  const context = `{ names: ['goal'], low: [-1], high: [1], units: ['m'], source: 'oracle' }`;
+  // Each of two, in an order that the seed decides; one drawn alone would be +1 in nearly all episodes.
+  const sample =
+    'sample: ({ seed, count }) => Array.from({ length: count }, (_, i) => [(i + seed) % 2 === 0 ? 1 : -1]),';
+  const tasks = `tasks: { draw(random, context) { context[0] = 1; }, counts: { train: 3, test: 2 }, ${sample} },`;
+  const env = withTasksInTurn(await load({ context, more: tasks }));
+  const goals = [0, 1, 2, 3, 4, 5, 6].map((seed) => {
+    env.reset(seed);
+    return env.context![0];
+  });
+  // Lists of three: that of seed 0, of seed 1 and of seed 2.
+  expect(goals).toEqual([1, -1, 1, -1, 1, -1, 1]);
+  env.reset(Number.MAX_SAFE_INTEGER);
+  env.reset(0, { context: [-1] });
+  expect(env.context![0]).toBe(-1);
 });
 
 test('a file that fails as it loads, or as it makes the environment, says in which line', async () => {
