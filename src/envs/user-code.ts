@@ -182,10 +182,19 @@ export function shown(value: unknown): string {
  */
 export function thrownText(thrown: unknown, file: string, findPlace = (): string | undefined => undefined): string {
   if (!(thrown instanceof Error)) return `${shown(thrown)}, which is no Error and has no line`;
-  const line = lineIn(thrown.stack ?? '', file);
+  const line = lineIn(String(thrown.stack), file);
   const at = findPlace() ?? (line === undefined ? undefined : `${basename(file)}:${line}`);
-  const text = String(thrown).split('\n')[0]!;
+  const text = textOf(thrown);
   return at === undefined ? text : `${text} at ${at}`;
+}
+
+/** Its first line. An Error may be anything: its text may be made by code that throws. */
+function textOf(thrown: Error): string {
+  try {
+    return String(thrown).split('\n')[0]!;
+  } catch {
+    return 'an Error without a text';
+  }
 }
 
 /** `line` or `line:column` of the first place in the file that a stack, or what Node prints of an error, has. */

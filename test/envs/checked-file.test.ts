@@ -301,6 +301,20 @@ describe('a slip of a member', () => {
     );
   });
 
+  test.each([
+    ['a stack that is no text', `Object.assign(new Error('odd'), { stack: 5 })`, 'got Error: odd'],
+    [
+      'no text at all',
+      `Object.assign(new Error(), { toString() { throw 1; } })`,
+      'got an Error without a text at mine.mjs:5',
+    ],
+  ])('an Error with %s is told, too', async (_, thrown, message) => {
+    const env = await load(advance(`throw ${thrown};`));
+    expect(await messageOf(() => play(env))).toContain(
+      `mine.mjs advance, episode 1 step 1: expected no exception, ${message}`,
+    );
+  });
+
   test('what is thrown and is no Error is shown', async () => {
     const env = await load(advance(`throw 'sensor lost';`));
     expect(await messageOf(() => play(env))).toContain('got the text "sensor lost", which is no Error and has no line');

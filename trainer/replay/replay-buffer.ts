@@ -191,9 +191,12 @@ function checkSizes({ capacity, observationSize, actionSize, contextSize = 0 }: 
 /** @param count transitions in the buffer */
 function checkBatch({ size, observation, action, context }: Batch, layout: Layout, count: number): void {
   const { observationSize, actionSize, contextSize } = layout;
-  const refuse = (expected: string, actual: string) =>
-    invalidArgument({ where: 'ReplayBuffer.sample', expected, actual });
-  if (count === 0) throw refuse('at least one transition in the buffer', 'none');
+  const refuse = (expected: string, actual: string, remedy?: string) =>
+    invalidArgument({ where: 'ReplayBuffer.sample', expected, actual, remedy });
+  if (count === 0) {
+    const remedy = 'Of a step in which the simulator diverged nothing is kept';
+    throw refuse('at least one transition in the buffer', 'none', remedy);
+  }
   if (observation.length !== size * observationSize || action.length !== size * actionSize) {
     throw refuse(
       `a batch of ${observationSize} observation and ${actionSize} action values a row`,

@@ -113,7 +113,7 @@ describe('replay buffer', () => {
     const buffer = createReplayBuffer(sizes);
     const batch = createBatch({ size: 4, observationSize: 2, actionSize: 1 });
     expect(() => buffer.sample(createRandom(0), batch)).toThrow(
-      'ReplayBuffer.sample: expected at least one transition in the buffer, got none',
+      'ReplayBuffer.sample: expected at least one transition in the buffer, got none. Of a step in which the simulator diverged nothing is kept',
     );
     buffer.add(transition(1));
     expect(() => buffer.sample(createRandom(0), createBatch({ size: 4, observationSize: 3, actionSize: 1 }))).toThrow(
