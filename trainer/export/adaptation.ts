@@ -105,11 +105,7 @@ export function stepResults(
   const states = normalise(normalisation, observation);
   const actions = toNormalised(scaling, action);
   const { gradients } = valueAndGradients((variables) => {
-    const output = split.evaluate(
-      parameters,
-      layersFrom(variables, (tensor) => tensor),
-      states,
-    );
+    const output = split.evaluate(parameters, layersFrom(variables), states);
     return tf.sum(tf.mul(coefficient, logProbOf(policy, output, actions))) as tf.Scalar;
   }, weights);
   return Object.fromEntries(

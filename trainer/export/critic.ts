@@ -17,12 +17,12 @@ import { type InputSpec, trace } from '../../src/trace/trace.ts';
 import {
   asConstants,
   evaluateParameters,
-  type GraphFile,
   graphFile,
   layersFrom,
   type NetworkFiles,
   type NetworkParameters,
   namedLayers,
+  splitFiles,
 } from './graphs.ts';
 
 export type CriticExport = Units & { readonly critic: Critic; readonly parameters: NetworkParameters };
@@ -35,7 +35,7 @@ export function exportCritic(options: CriticExport): NetworkFiles {
   const { split } = options.critic.member;
   if (split === undefined) return exportPlain(options, wholeMembers(options));
   if (split.meta === 'constant') return exportPlain(options, foldedMembers(options, split));
-  return { kind: 'hyper', ...exportSplit(options, split) };
+  return exportSplit(options, split);
 }
 
 type Inputs = {
@@ -71,10 +71,10 @@ function foldedMembers({ critic, parameters }: CriticExport, split: CriticSplit)
   );
   return () => {
     const constants = asConstants(parameters);
-    return eachMember(critic, (i) => (inputs) => {
-      const layers = layersFrom(generated[i]!, ({ data, shape }) => tf.tensor(data, [...shape]));
-      return split.evaluate(memberParameters(i, constants), layers, inputs);
-    });
+    return eachMember(
+      critic,
+      (i) => (inputs) => split.evaluate(memberParameters(i, constants), layersFrom(asConstants(generated[i]!)), inputs),
+    );
   };
 }
 
@@ -109,40 +109,37 @@ function exportPlain(options: CriticExport, members: Members): NetworkFiles {
  * `critic.dynamic.onnx`: these, index [B], action [B, A] and context [B, C] if it has one -> q [B, Q], dq_da [B, Q, A]; only
  * the dynamic part is differentiated.
  */
-function exportSplit(options: CriticExport, split: CriticSplit): { primary: GraphFile; dynamic: GraphFile } {
+function exportSplit(options: CriticExport, split: CriticSplit): NetworkFiles {
   const { critic, parameters, scaling } = options;
   const { observationSize, actionSize } = critic.sizes;
-  const primary = graphFile(
-    'critic.primary.onnx',
-    trace('critic-primary', { observation: { shape: ['K', observationSize] } }, ({ observation }) => {
-      const constants = asConstants(parameters);
-      const states = normalise(options.observation, observation as tf.Tensor2D);
-      return namedLayers(
-        stackMembers(eachMember(critic, (i) => split.generate(memberParameters(i, constants), states))),
-      );
-    }),
+  return splitFiles(
+    'critic',
+    {
+      inputs: { observation: { shape: ['K', observationSize] } },
+      fn: ({ observation }) => {
+        const constants = asConstants(parameters);
+        const states = normalise(options.observation, observation as tf.Tensor2D);
+        return namedLayers(
+          stackMembers(eachMember(critic, (i) => split.generate(memberParameters(i, constants), states))),
+        );
+      },
+    },
+    {
+      inputs: { action: { shape: ['B', actionSize] }, ...contextInput(critic.sizes) },
+      fn: ({ action, context }, weights) => {
+        const layers = layersFrom(weights);
+        const rows = action!.shape[0]!;
+        const perMember = (x: tf.Tensor) =>
+          tf.broadcastTo(tf.expandDims(x, 1), [rows, critic.ensembleSize, x.shape[1]!]);
+        const contexts = context && perMember(normalise(options.context, context));
+        const shared = stackedFactors(critic, parameters);
+        const q = (a: tf.Tensor) =>
+          split.evaluate(shared, layers, { action: toNormalised(scaling, a), context: contexts }); // [B, Q]
+        const actions = perMember(action!);
+        return { q: q(actions), dq_da: actionGradient(q, actions) };
+      },
+    },
   );
-  const inputs: Record<string, InputSpec> = {
-    ...Object.fromEntries(primary.graph.outputs.map(({ name, shape }) => [name, { shape }])),
-    index: { shape: ['B'], dtype: 'int64' },
-    action: { shape: ['B', actionSize] },
-    ...contextInput(critic.sizes),
-  };
-  const dynamic = graphFile(
-    'critic.dynamic.onnx',
-    trace('critic-dynamic', inputs, ({ index, action, context, ...tensors }) => {
-      const layers = layersFrom(tensors, (tensor) => tf.gather(tensor, index as tf.Tensor1D));
-      const rows = action!.shape[0]!;
-      const perMember = (x: tf.Tensor) => tf.broadcastTo(tf.expandDims(x, 1), [rows, critic.ensembleSize, x.shape[1]!]);
-      const contexts = context && perMember(normalise(options.context, context));
-      const shared = stackedFactors(critic, parameters);
-      const q = (a: tf.Tensor) =>
-        split.evaluate(shared, layers, { action: toNormalised(scaling, a), context: contexts }); // [B, Q]
-      const actions = perMember(action!);
-      return { q: q(actions), dq_da: actionGradient(q, actions) };
-    }),
-  );
-  return { primary, dynamic };
 }
 
 /** The members' layers side by side behind the context: [K, ...] each to [K, Q, ...]. */

@@ -2,14 +2,14 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import type { GeneratedLayer } from '../../src/nn/hyper/head.ts';
-import type { ParameterViews } from '../../src/nn/parameters.ts';
+import type { Parameters, ParameterViews } from '../../src/nn/parameters.ts';
 import { compile } from '../../src/onnx/compile.ts';
 import { encode } from '../../src/onnx/encode.ts';
 import type { NamedValue, Graph as OnnxGraph } from '../../src/onnx/graph.ts';
 import { optimise } from '../../src/onnx/passes/index.ts';
 import { floatTensor } from '../../src/onnx/session.ts';
 import type { Graph } from '../../src/package/manifest.ts';
-import { type TracedFunction, trace } from '../../src/trace/trace.ts';
+import { type InputSpec, type TracedFunction, trace } from '../../src/trace/trace.ts';
 
 /** Parameters with their shapes, as a trained network holds them. */
 export type NetworkParameters = {
@@ -43,22 +43,55 @@ export function graphFile(file: string, traced: OnnxGraph): GraphFile {
   };
 }
 
+type TracedPart = {
+  readonly inputs: Readonly<Record<string, InputSpec>>;
+  readonly fn: TracedFunction;
+};
+
+/**
+ * `<name>.primary.onnx`, whose outputs are weights of K contexts, and `<name>.dynamic.onnx`: it takes these, `index` [B] (row -> context) and
+ * inputs of its own.
+ * @param dynamic.fn gets its own inputs, and the weights of each row, [B, ...], by the names of the primary's outputs
+ */
+export function splitFiles(
+  name: 'policy' | 'critic',
+  primary: TracedPart,
+  dynamic: Pick<TracedPart, 'inputs'> & {
+    readonly fn: (inputs: Parameters, weights: Parameters) => ReturnType<TracedFunction>;
+  },
+): NetworkFiles {
+  const generating = graphFile(`${name}.primary.onnx`, trace(`${name}-primary`, primary.inputs, primary.fn));
+  const generated = generating.graph.outputs.map((output) => [output.name, { shape: output.shape }] as const);
+  const inputs: TracedPart['inputs'] = {
+    ...Object.fromEntries(generated),
+    index: { shape: ['B'], dtype: 'int64' },
+    ...dynamic.inputs,
+  };
+  const graph = trace(`${name}-dynamic`, inputs, (tensors) => {
+    const ofRows = generated.map(([weight]) => [weight, tf.gather(tensors[weight]!, tensors.index as tf.Tensor1D)]);
+    return dynamic.fn(tensors, Object.fromEntries(ofRows));
+  });
+  return { kind: 'hyper', primary: generating, dynamic: graphFile(`${name}.dynamic.onnx`, graph) };
+}
+
 /** Values of a function of parameters alone, computed once. */
 export function evaluateParameters(
   name: string,
   { views, shapes }: NetworkParameters,
   fn: TracedFunction,
-): Record<string, { readonly data: Float32Array; readonly shape: readonly number[] }> {
+): NetworkParameters {
   const inputs = Object.fromEntries(Object.entries(shapes).map(([parameter, shape]) => [parameter, { shape }]));
   const session = compile(trace(name, inputs, fn), { threadCount: 1 });
   const feeds = Object.fromEntries(
     session.inputs.map((input) => [input.name, floatTensor(views[input.name]!, shapes[input.name]!)]),
   );
-  const values = Object.entries(session.run(feeds)).map(
-    ([output, { data, dims }]) => [output, { data: (data as Float32Array).slice(), shape: dims }] as const,
-  );
+  const values = Object.entries(session.run(feeds));
+  const result = {
+    views: Object.fromEntries(values.map(([output, { data }]) => [output, (data as Float32Array).slice()])),
+    shapes: Object.fromEntries(values.map(([output, { dims }]) => [output, dims])),
+  };
   session.dispose();
-  return Object.fromEntries(values);
+  return result;
 }
 
 /** w0 g0 b0 w1 g1 b1 ... */
@@ -71,12 +104,12 @@ export const namedLayers = (layers: readonly GeneratedLayer[]): Record<string, t
     ]),
   );
 
-/** The layers of tensors w0 g0 b0 w1 ..., each passed through `pick`. */
-export function layersFrom<T>(tensors: Readonly<Record<string, T>>, pick: (tensor: T) => tf.Tensor): GeneratedLayer[] {
+/** The layers of tensors w0 g0 b0 w1 ... */
+export function layersFrom(tensors: Parameters): GeneratedLayer[] {
   const layerCount = Object.keys(tensors).filter((name) => /^w\d+$/.test(name)).length;
   return Array.from({ length: layerCount }, (_, i) => ({
-    weight: pick(tensors[`w${i}`]!),
-    gain: pick(tensors[`g${i}`]!),
-    bias: pick(tensors[`b${i}`]!),
+    weight: tensors[`w${i}`]!,
+    gain: tensors[`g${i}`]!,
+    bias: tensors[`b${i}`]!,
   }));
 }

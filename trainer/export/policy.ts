@@ -13,6 +13,7 @@ import {
   type NetworkFiles,
   type NetworkParameters,
   namedLayers,
+  splitFiles,
 } from './graphs.ts';
 
 export type PolicyExport = Units & {
@@ -74,25 +75,19 @@ function exportPlain(options: PolicyExport): NetworkFiles {
 function exportSplit(options: PolicyExport, split: NonNullable<Policy['split']>): NetworkFiles {
   const { policy, parameters } = options;
   const { observationSize, contextSize = 0 } = policy.sizes;
-  const primary = graphFile(
-    'policy.primary.onnx',
-    trace('policy-primary', { context: { shape: ['K', contextSize] } }, ({ context }) =>
-      namedLayers(split.generate(asConstants(parameters), normalise(options.context, context as tf.Tensor2D))),
-    ),
+  return splitFiles(
+    'policy',
+    {
+      inputs: { context: { shape: ['K', contextSize] } },
+      fn: ({ context }) =>
+        namedLayers(split.generate(asConstants(parameters), normalise(options.context, context as tf.Tensor2D))),
+    },
+    {
+      inputs: { observation: { shape: ['B', observationSize] }, ...noiseInput(policy) },
+      fn: ({ observation, noise }, weights) => {
+        const base = normalise(options.observation, observation!);
+        return policyResults(options, split.evaluate(asConstants(parameters), layersFrom(weights), base), noise);
+      },
+    },
   );
-  const inputs: Record<string, InputSpec> = {
-    ...Object.fromEntries(primary.graph.outputs.map(({ name, shape }) => [name, { shape }])),
-    index: { shape: ['B'], dtype: 'int64' },
-    observation: { shape: ['B', observationSize] },
-    ...noiseInput(policy),
-  };
-  const dynamic = graphFile(
-    'policy.dynamic.onnx',
-    trace('policy-dynamic', inputs, ({ index, observation, noise, ...tensors }) => {
-      const layers = layersFrom(tensors, (tensor) => tf.gather(tensor, index as tf.Tensor1D));
-      const base = normalise(options.observation, observation!);
-      return policyResults(options, split.evaluate(asConstants(parameters), layers, base), noise);
-    }),
-  );
-  return { kind: 'hyper', primary, dynamic };
 }

@@ -12,7 +12,7 @@ import { type Parameters, sizeOf, under } from '../../src/nn/parameters.ts';
 import { policyOutput } from '../../src/nn/policies/policy.ts';
 import type { Graph, Probe } from '../../src/package/manifest.ts';
 import { encoderOutputs } from '../../src/posterior/latent-knowledge.ts';
-import { boundParameters } from '../engine/engine.ts';
+import { boundParameters, type Engine } from '../engine/engine.ts';
 import {
   type EncoderExport,
   encoderInputs,
@@ -22,7 +22,7 @@ import {
   stepResults,
 } from './adaptation.ts';
 import type { CriticExport } from './critic.ts';
-import { namedLayers } from './graphs.ts';
+import { type NetworkParameters, namedLayers } from './graphs.ts';
 import type { ModelToExport } from './model.ts';
 import { type PolicyExport, policyResults } from './policy.ts';
 import { type AdaptationExport, adaptationResults } from './task-policy.ts';
@@ -51,6 +51,33 @@ export function probes(options: ModelToExport, adaptGraph: Graph | undefined): P
   return made;
 }
 
+/** Runs a graph's function once. @param probe.fn gets the live parameters, and the tensors of the inputs by name */
+function computed(
+  target: Probe['target'],
+  engine: Engine,
+  {
+    parameters: { views, shapes },
+    inputs,
+    outputs,
+    fn,
+  }: {
+    readonly parameters: NetworkParameters;
+    readonly inputs: Readonly<Record<string, Rows>>;
+    readonly outputs: Readonly<Record<string, Rows>>;
+    readonly fn: (live: Parameters, tensors: Parameters) => Record<string, tf.Tensor>;
+  },
+): Probe {
+  const computation = engine.compile({
+    name: `${target}-probe`,
+    inputs: { ...boundParameters('live', views, shapes), ...inputs },
+    outputs: Object.fromEntries(Object.entries(outputs).map(([name, { data }]) => [name, data])),
+    fn: (tensors) => fn(under('live', tensors), tensors),
+  });
+  computation.run();
+  computation.dispose();
+  return { target, inputs: numbers(inputs), outputs: numbers(outputs), tolerance: probeTolerance };
+}
+
 /** JSON has no NaN and no infinity, and a server would refuse the answers. */
 function checkOutputs(model: string, { target, outputs }: Probe): void {
   for (const [name, { values }] of Object.entries(outputs)) {
@@ -76,23 +103,18 @@ function policyProbe({ specs, engine }: ModelToExport, options: PolicyExport): P
     ...(stochastic && { noise: normals(random, specSize(specs.action)) }),
   };
   const outputs = { action: rows(specSize(specs.action)), ...(stochastic && { log_prob: rows() }) };
-  const computation = engine.compile({
-    name: 'policy-probe',
-    inputs: { ...boundParameters('policy', parameters.views, parameters.shapes), ...inputs },
-    outputs: dataOf(outputs),
-    fn: ({ observation, context, noise, ...rest }) => {
+  return computed('policy', engine, {
+    ...{ parameters, inputs, outputs },
+    fn: (live, { observation, context, noise }) => {
       const output = policyOutput(
         policy,
-        under('policy', rest),
+        live,
         normalise(options.observation, observation as tf.Tensor2D),
         context && normalise(options.context, context as tf.Tensor2D),
       );
       return policyResults(options, output, noise);
     },
   });
-  computation.run();
-  computation.dispose();
-  return { target: 'policy', inputs: numbers(inputs), outputs: numbers(outputs), tolerance: probeTolerance };
 }
 
 function criticProbe({ specs, engine }: ModelToExport, options: CriticExport): Probe {
@@ -105,12 +127,9 @@ function criticProbe({ specs, engine }: ModelToExport, options: CriticExport): P
     ...(contextSize > 0 && { context: probeInput(random, specs.context!) }),
   };
   const outputs = { q: rows(critic.ensembleSize), dq_da: rows(critic.ensembleSize, actionSize) };
-  const computation = engine.compile({
-    name: 'critic-probe',
-    inputs: { ...boundParameters('critic', parameters.views, parameters.shapes), ...inputs },
-    outputs: dataOf(outputs),
-    fn: ({ observation, action, context, ...rest }) => {
-      const live = under('critic', rest);
+  return computed('critic', engine, {
+    ...{ parameters, inputs, outputs },
+    fn: (live, { observation, action, context }) => {
       const states = normalise(options.observation, observation as tf.Tensor2D);
       const contexts = context && normalise(options.context, context as tf.Tensor2D);
       const members = Array.from(
@@ -124,9 +143,6 @@ function criticProbe({ specs, engine }: ModelToExport, options: CriticExport): P
       };
     },
   });
-  computation.run();
-  computation.dispose();
-  return { target: 'critic', inputs: numbers(inputs), outputs: numbers(outputs), tolerance: probeTolerance };
 }
 
 function encoderProbe({ specs, engine }: ModelToExport, options: EncoderExport): Probe {
@@ -146,15 +162,10 @@ function encoderProbe({ specs, engine }: ModelToExport, options: EncoderExport):
       rows(name === 'next_memory' ? memorySize : encoder.sizes.latentSize),
     ]),
   );
-  const computation = engine.compile({
-    name: 'encoder-probe',
-    inputs: { ...boundParameters('encoder', parameters.views, parameters.shapes), ...inputs },
-    outputs: dataOf(outputs),
-    fn: (tensors) => encoderResults(options, under('encoder', tensors), encoderInputs(tensors)),
+  return computed('encoder', engine, {
+    ...{ parameters, inputs, outputs },
+    fn: (live, tensors) => encoderResults(options, live, encoderInputs(tensors)),
   });
-  computation.run();
-  computation.dispose();
-  return { target: 'encoder', inputs: numbers(inputs), outputs: numbers(outputs), tolerance: probeTolerance };
 }
 
 /** The probe begins at the context, as the server generates the weights before it adapts them. */
@@ -170,20 +181,13 @@ function stepProbe(
   const inputs = { context: oneContext(random, specs.context!), ...probeSteps(random, specs) };
   const generate = (live: Parameters, given: tf.Tensor) =>
     namedLayers(split.generate(live, normalise(options.context, given as tf.Tensor2D)));
-  const outputs = resultsOf(graph);
-  const computation = engine.compile({
-    name: 'step-probe',
-    inputs: { ...boundParameters('policy', parameters.views, parameters.shapes), ...inputs },
-    outputs: dataOf(outputs),
-    fn: ({ context: given, observation, action, coefficient, ...rest }) => {
-      const live = under('policy', rest);
+  return computed('adapt', engine, {
+    ...{ parameters, inputs, outputs: resultsOf(graph) },
+    fn: (live, { context, observation, action, coefficient }) => {
       const steps = { observation: observation!, action: action!, coefficient: coefficient! };
-      return stepResults(options, stepSize, { split, parameters: live, weights: generate(live, given!) }, steps);
+      return stepResults(options, stepSize, { split, parameters: live, weights: generate(live, context!) }, steps);
     },
   });
-  computation.run();
-  computation.dispose();
-  return { target: 'adapt', inputs: numbers(inputs), outputs: numbers(outputs), tolerance: probeTolerance };
 }
 
 /** From the context on, as the server starts at the parameters. */
@@ -199,16 +203,10 @@ function adaptationProbe(
     ...((policy.sizes.contextSize ?? 0) > 0 && { context: oneContext(random, specs.context!) }),
     ...probeSteps(random, specs),
   };
-  const outputs = resultsOf(graph);
-  const computation = engine.compile({
-    name: 'adaptation-probe',
-    inputs: { ...boundParameters('policy', parameters.views, parameters.shapes), ...inputs },
-    outputs: dataOf(outputs),
-    fn: (tensors) => adaptationResults(options, adaptation, under('policy', tensors), tensors),
+  return computed('adapt', engine, {
+    ...{ parameters, inputs, outputs: resultsOf(graph) },
+    fn: (live, tensors) => adaptationResults(options, adaptation, live, tensors),
   });
-  computation.run();
-  computation.dispose();
-  return { target: 'adapt', inputs: numbers(inputs), outputs: numbers(outputs), tolerance: probeTolerance };
 }
 
 /** One context, [1, C]. */
@@ -263,9 +261,6 @@ function probeInput(random: Random, spec: TensorSpec): Rows {
   clipToBounds(made.data, float32Bounds(spec));
   return made;
 }
-
-const dataOf = (tensors: Readonly<Record<string, Rows>>): Record<string, Float32Array> =>
-  Object.fromEntries(Object.entries(tensors).map(([name, { data }]) => [name, data]));
 
 const numbers = (tensors: Readonly<Record<string, Rows>>): Probe['inputs'] =>
   Object.fromEntries(Object.entries(tensors).map(([name, { shape, data }]) => [name, { shape, values: [...data] }]));

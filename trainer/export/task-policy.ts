@@ -11,7 +11,7 @@ import { normalise } from '../../src/nn/normalisation.ts';
 import type { Parameters } from '../../src/nn/parameters.ts';
 import { taskOutput, taskWeights } from '../../src/nn/policies/task-weights.ts';
 import { type InputSpec, trace } from '../../src/trace/trace.ts';
-import { asConstants, type GraphFile, graphFile, type NetworkFiles } from './graphs.ts';
+import { asConstants, type GraphFile, graphFile, type NetworkFiles, splitFiles } from './graphs.ts';
 import { type PolicyExport, policyResults } from './policy.ts';
 
 /** N steps of one task as the policy's network reads them. */
@@ -44,29 +44,20 @@ function contextsOf(options: PolicyExport, context: tf.Tensor): tf.Tensor2D {
 export function exportTaskPolicy(options: PolicyExport): NetworkFiles {
   const { policy, parameters } = options;
   const { observationSize, actionSize } = policy.sizes;
-  const primary = graphFile(
-    'policy.primary.onnx',
-    trace('policy-primary', { context: { shape: ['K', contextSizeOf(options)] } }, ({ context }) =>
-      taskWeights(policy, asConstants(parameters), contextsOf(options, context!)),
-    ),
+  return splitFiles(
+    'policy',
+    {
+      inputs: { context: { shape: ['K', contextSizeOf(options)] } },
+      fn: ({ context }) => taskWeights(policy, asConstants(parameters), contextsOf(options, context!)),
+    },
+    {
+      inputs: { observation: { shape: ['B', observationSize] }, noise: { shape: ['B', actionSize] } },
+      fn: ({ observation, noise }, weights) => {
+        const output = taskOutput(policy, weights, normalise(options.observation, observation!));
+        return policyResults(options, output, noise);
+      },
+    },
   );
-  const inputs: Record<string, InputSpec> = {
-    ...Object.fromEntries(primary.graph.outputs.map(({ name, shape }) => [name, { shape }])),
-    index: { shape: ['B'], dtype: 'int64' },
-    observation: { shape: ['B', observationSize] },
-    noise: { shape: ['B', actionSize] },
-  };
-  const dynamic = graphFile(
-    'policy.dynamic.onnx',
-    trace('policy-dynamic', inputs, ({ index, observation, noise, ...weights }) => {
-      const ofRows = Object.fromEntries(
-        Object.entries(weights).map(([name, tensor]) => [name, tf.gather(tensor, index as tf.Tensor1D)]),
-      );
-      const output = taskOutput(policy, ofRows, normalise(options.observation, observation!));
-      return policyResults(options, output, noise);
-    }),
-  );
-  return { kind: 'hyper', primary, dynamic };
 }
 
 /**

@@ -160,7 +160,7 @@ describe.each(['hyper-maml', 'pearl-hyper-policy'])('the inner step of %s', (arc
       const { shift, scale } = units.observation;
       const states = tf.div(tf.sub(tf.tensor2d(steps.observation, [stepCount, 4]), shift), scale);
       const actions = tf.div(tf.sub(tf.tensor2d(steps.action, [stepCount, 2]), 0.75), 1.25);
-      const layers = layersFrom(tensors, (tensor) => tensor);
+      const layers = layersFrom(tensors);
       const output = splitOf(options).evaluate(tensorsOf(options.parameters), layers, states);
       return tf.sum(tf.mul(coefficient, logProbOf(policy, output, actions))).dataSync()[0]!;
     });

@@ -88,11 +88,7 @@ function compileActing(
       const output =
         policy.split === undefined
           ? policyOutput(policy, parameters, states, inputs.latent as tf.Tensor2D | undefined)
-          : policy.split.evaluate(
-              parameters,
-              layersFrom(under('layer', inputs), (tensor) => tensor),
-              states,
-            );
+          : policy.split.evaluate(parameters, layersFrom(under('layer', inputs)), states);
       return { action: toEnvironment(scaling, actionOf(policy, output, inputs.noise as tf.Tensor2D)) };
     },
   });
