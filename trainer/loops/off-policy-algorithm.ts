@@ -3,7 +3,13 @@
 import { availableParallelism } from 'node:os';
 import type { z } from 'zod';
 import type { LearnerOptions, OffPolicyLearner } from '../off-policy/learner.ts';
-import { checkPolicy, type PolicySettings, policyDefaults, unusedByPolicy } from '../off-policy/policies.ts';
+import {
+  checkPolicy,
+  hyperPolicyRate,
+  type PolicySettings,
+  policyDefaults,
+  unusedByPolicy,
+} from '../off-policy/policies.ts';
 import { type CriticSettings, unusedByCritic, wholeCritic } from '../off-policy/settings.ts';
 import { createVectorEnv } from '../rollout/vector-env.ts';
 import type { Algorithm, Publishable, Setup, Training, Unused } from '../run/algorithm.ts';
@@ -24,6 +30,7 @@ const freshSeedOffset = 200;
 
 type LearnerSettings = PolicySettings & {
   readonly actorHiddenSizes?: readonly number[] | undefined;
+  readonly actorLearningRate: number;
   readonly batchSize: number;
   readonly critic: CriticSettings;
 };
@@ -33,11 +40,10 @@ export type OffPolicyAlgorithm<Config extends LearnerSettings> = Pick<
   'name' | 'description' | 'examples' | 'environmentDefault'
 > & {
   readonly schema: z.ZodObject;
-  /** A value for every setting; those that are given, and the environment, may decide others. */
+  /** A value for every setting; those that are given, and the environment, may decide others. A hyper policy learns at `hyperPolicyRate` whatever they are. */
   readonly defaults: (given: Partial<Config>, environment: string) => Config;
   /** Defaults of the loop that depend on the algorithm's given settings. */
   readonly loopDefaults?: (given: Partial<Config>) => Partial<OffPolicyLoopConfig>;
-  readonly variant: (config: Config) => string;
   /** Beside what its policy and critic have no use for. */
   readonly unused?: (config: Config) => readonly Unused[];
   /** Refuses what its learner would. @throws HyperpolicyError as `createLearner` */
@@ -46,7 +52,7 @@ export type OffPolicyAlgorithm<Config extends LearnerSettings> = Pick<
 };
 
 export function offPolicyAlgorithm<Config extends LearnerSettings>(own: OffPolicyAlgorithm<Config>): Algorithm {
-  const { name, description, examples, environmentDefault, schema, variant } = own;
+  const { name, description, examples, environmentDefault, schema } = own;
   return {
     name,
     description,
@@ -56,17 +62,23 @@ export function offPolicyAlgorithm<Config extends LearnerSettings>(own: OffPolic
     defaults({ algorithm, environment }) {
       const given = algorithm as Partial<Config>;
       const { actorHiddenSizes, ...settings } = own.defaults(given, environment);
-      const ofMlp = given.policy === 'hyper' ? {} : { actorHiddenSizes };
+      const isHyper = given.policy === 'hyper';
       return {
-        algorithm: { ...policyDefaults(given), ...ofMlp, ...settings, critic: wholeCritic(settings.critic) },
+        algorithm: {
+          ...policyDefaults(given),
+          ...(!isHyper && { actorHiddenSizes }),
+          ...settings,
+          ...(isHyper && { actorLearningRate: hyperPolicyRate }),
+          critic: wholeCritic(settings.critic),
+        },
         loop: { ...offPolicyDefaults, ...own.loopDefaults?.(given) },
       };
     },
     resumable: resumableLoopSettings,
     variant({ algorithm }) {
-      const config = algorithm as Config;
+      const { policy, critic } = algorithm as Config;
       // Where there are tasks, policies of all three kinds are trained.
-      return config.policy === undefined ? variant(config) : `${config.policy}-policy-${variant(config)}`;
+      return policy === undefined ? critic.architecture : `${policy}-policy-${critic.architecture}`;
     },
     unused(settings) {
       const config = settings as Config;

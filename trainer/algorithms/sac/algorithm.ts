@@ -1,7 +1,6 @@
 /** SAC as the runner and the command know it. */
 
 import { offPolicyAlgorithm } from '../../loops/off-policy-algorithm.ts';
-import { hyperPolicyRate } from '../../off-policy/policies.ts';
 import { type SacConfig, sacDefaults, sacSchema } from './config.ts';
 
 export const algorithm = offPolicyAlgorithm<SacConfig>({
@@ -15,11 +14,8 @@ export const algorithm = offPolicyAlgorithm<SacConfig>({
   ],
   environmentDefault: 'HalfCheetah-v5',
   schema: sacSchema,
-  defaults: ({ critic, preset, policy }, environment) => ({
-    ...sacDefaults({ architecture: 'sa-hyper', ...critic }, environment, preset),
-    ...(policy === 'hyper' && { actorLearningRate: hyperPolicyRate }),
-  }),
-  variant: ({ critic }) => critic.architecture,
+  defaults: ({ critic, preset }, environment) =>
+    sacDefaults({ architecture: 'sa-hyper', ...critic }, environment, preset),
   unused: ({ temperature }) =>
     temperature === 'fixed' ? [{ by: 'a fixed temperature', names: ['targetEntropy', 'alphaLearningRate'] }] : [],
   check: async ({ config, specs, tasks }) => {

@@ -31,8 +31,8 @@ export type SacLearner = OffPolicyLearner &
  * @throws HyperpolicyError invalid_argument: an unknown critic, or options that it does not take
  */
 export function createSacLearner(options: LearnerOptions<SacConfig>): SacLearner {
-  const { config, specs, engine, seed, updatesPerRun = 1 } = options;
-  const networks = createSacNetworks(config, specs, options.tasks ?? null);
+  const { config, specs, tasks, engine, seed, updatesPerRun = 1 } = options;
+  const networks = createSacNetworks(config, specs, tasks);
   const { actorLearningRate, criticLearningRate } = config;
   const parameters = createActorCritic(networks, { actorLearningRate, criticLearningRate, actorTarget: false, seed });
   const { trainables } = parameters;

@@ -1,7 +1,6 @@
 /** TD3 as the runner and the command know it. */
 
 import { offPolicyAlgorithm } from '../../loops/off-policy-algorithm.ts';
-import { hyperPolicyRate } from '../../off-policy/policies.ts';
 import { type Td3Config, td3Defaults, td3Schema, td3WarmUpSteps } from './config.ts';
 
 export const algorithm = offPolicyAlgorithm<Td3Config>({
@@ -15,12 +14,8 @@ export const algorithm = offPolicyAlgorithm<Td3Config>({
   ],
   environmentDefault: 'HalfCheetah-v5',
   schema: td3Schema,
-  defaults: ({ critic, policy, preset }) => ({
-    ...td3Defaults({ architecture: 'sa-hyper', ...critic }, preset),
-    ...(policy === 'hyper' && { actorLearningRate: hyperPolicyRate }),
-  }),
+  defaults: ({ critic, preset }) => td3Defaults({ architecture: 'sa-hyper', ...critic }, preset),
   loopDefaults: ({ preset }) => (preset === 'td3' ? { warmUpStepCount: td3WarmUpSteps } : {}),
-  variant: ({ critic }) => critic.architecture,
   check: async (options) => (await import('./learner.ts')).checkTd3(options),
   createLearner: async (options) => (await import('./learner.ts')).createTd3Learner(options),
 });

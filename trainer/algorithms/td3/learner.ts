@@ -40,8 +40,8 @@ export function checkTd3({
 
 /** A learner with freshly drawn parameters. @throws HyperpolicyError as {@link checkTd3} */
 export function createTd3Learner(options: LearnerOptions<Td3Config>): Td3Learner {
-  const { config, specs, engine, seed, updatesPerRun = 1 } = options;
-  const networks = createTd3Networks(config, specs, options.tasks ?? null);
+  const { config, specs, tasks, engine, seed, updatesPerRun = 1 } = options;
+  const networks = createTd3Networks(config, specs, tasks);
   const { actorLearningRate, criticLearningRate } = config;
   const parameters = createActorCritic(networks, { actorLearningRate, criticLearningRate, actorTarget: true, seed });
   const { trainables } = parameters;

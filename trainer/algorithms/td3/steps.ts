@@ -112,7 +112,7 @@ export function compileCriticStep({ engine, config, networks, parameters, memory
   });
 }
 
-export function compileActorStep({ engine, networks, parameters, memory }: Omit<StepOptions, 'config'>): Computation {
+export function compileActorStep({ engine, networks, parameters, memory }: StepOptions): Computation {
   const { actor, firstCritic } = parameters;
   return engine.compile({
     name: 'td3-actor',

@@ -14,12 +14,10 @@ import { actorStep, compileActorStep, compileCriticStep, criticStep, type StepOp
 export const createUpdates = (options: StepOptions, updatesPerRun: number): Updates =>
   updatesPerRun === 1 ? singleUpdates(options) : updateRuns(options, updatesPerRun);
 
-function singleUpdates({ engine, config, networks, parameters, memory }: StepOptions): Updates {
+function singleUpdates(options: StepOptions): Updates {
+  const { config, parameters, memory } = options;
   const { actor, critic } = parameters.trainables;
-  const steps = {
-    critic: compileCriticStep({ engine, config, networks, parameters, memory }),
-    actor: compileActorStep({ engine, networks, parameters, memory }),
-  };
+  const steps = { critic: compileCriticStep(options), actor: compileActorStep(options) };
   return {
     take(batch, random) {
       copyBatch(batch, memory.batch);
