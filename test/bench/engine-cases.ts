@@ -5,7 +5,7 @@ import { createRandom } from '../../src/contract/random.ts';
 import { plainSpec } from '../../src/contract/tensor-spec.ts';
 import { createCritic } from '../../src/nn/critics/registry.ts';
 import { createHypernetwork } from '../../src/nn/hyper/hypernetwork.ts';
-import { initialise, type ParameterSpecs, shapesOf } from '../../src/nn/parameters.ts';
+import { initialise, type ParameterSpecs, prefixed, shapesOf } from '../../src/nn/parameters.ts';
 import { multiplyAdds } from '../../src/onnx/multiply-adds.ts';
 import { optimise } from '../../src/onnx/passes/index.ts';
 import { createTrainable, type Trainable } from '../../src/optim/trainable.ts';
@@ -13,7 +13,7 @@ import { valueAndGradients } from '../../src/trace/differentiate.ts';
 import { trace } from '../../src/trace/trace.ts';
 import { td3Defaults } from '../../trainer/algorithms/td3/config.ts';
 import { createTd3Learner } from '../../trainer/algorithms/td3/learner.ts';
-import { type BoundInput, boundGradients, boundParameters, type Engine } from '../../trainer/engine/engine.ts';
+import { type BoundInput, boundParameters, type Engine } from '../../trainer/engine/engine.ts';
 import { createTracedEngine } from '../../trainer/engine/traced.ts';
 import { createBatch } from '../../trainer/replay/batch.ts';
 
@@ -95,7 +95,7 @@ export function criticTrain(
       action: normals(batch, actionSize),
       target: normals(batch),
     },
-    outputs: { loss: new Float32Array(1), ...boundGradients('d', trainable.gradients) },
+    outputs: { loss: new Float32Array(1), ...prefixed('d', trainable.gradients) },
     fn: (inputs) => {
       const q = (weights: Tensors) =>
         member.q(weights, inputs.observation as tf.Tensor2D, inputs.action as tf.Tensor2D);
@@ -203,7 +203,7 @@ export function hessianVector(engine: Engine, { inner, rows }: { inner: boolean;
       observation: normals(rows, 20),
       ...(inner && { action: normals(rows, actionSize), advantage: normals(rows) }),
     },
-    outputs: boundGradients('h', trainable.gradients),
+    outputs: prefixed('h', trainable.gradients),
     fn,
   });
 }

@@ -104,10 +104,3 @@ export const boundParameters = (
   Object.fromEntries(
     Object.entries(views).map(([name, data]) => [`${prefix}.${name}`, { data, shape: shapes[name]! }]),
   );
-
-/** Outputs for a network's gradients under `prefix.`. */
-export const boundGradients = (
-  prefix: string,
-  views: Readonly<Record<string, Float32Array>>,
-): Record<string, Float32Array> =>
-  Object.fromEntries(Object.entries(views).map(([name, data]) => [`${prefix}.${name}`, data]));

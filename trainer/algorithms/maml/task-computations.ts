@@ -6,7 +6,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { toNormalised } from '../../../src/nn/action-scaling.ts';
 import { normalise } from '../../../src/nn/normalisation.ts';
-import { type Parameters, under } from '../../../src/nn/parameters.ts';
+import { type Parameters, prefixed, under } from '../../../src/nn/parameters.ts';
 import { taskOutput, taskWeightShapes } from '../../../src/nn/policies/task-weights.ts';
 import { valueAndGradients } from '../../../src/trace/differentiate.ts';
 import type { BoundInput, Engine, ItemComputations, ItemsDefinition } from '../../engine/engine.ts';
@@ -330,12 +330,6 @@ export function stepInputs(
     weight: { shape: [stepCount], data: weight },
   });
 }
-
-export const boundTo = (views: MetaViews, shapes: MetaShapes): Record<string, BoundInput> =>
-  Object.fromEntries(Object.entries(views).map(([name, data]) => [name, { shape: shapes[name]!, data }]));
-
-export const prefixed = <T>(prefix: string, record: Readonly<Record<string, T>>): Record<string, T> =>
-  Object.fromEntries(Object.entries(record).map(([name, value]) => [`${prefix}.${name}`, value]));
 
 export function copyArrays<Name extends string>(
   from: Readonly<Record<Name, Float32Array | Float64Array>>,

@@ -5,10 +5,10 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import { createRandom } from '../../../src/contract/random.ts';
-import { type Parameters, sizeOf, under } from '../../../src/nn/parameters.ts';
+import { type Parameters, prefixed, sizeOf, under } from '../../../src/nn/parameters.ts';
 import { actionOf } from '../../../src/nn/policies/policy.ts';
 import { taskOutput, taskWeightShapes, taskWeights } from '../../../src/nn/policies/task-weights.ts';
-import type { BoundInput, Computation, Engine } from '../../engine/engine.ts';
+import { type BoundInput, boundParameters, type Computation, type Engine } from '../../engine/engine.ts';
 import { requireFiniteLoss } from '../../off-policy/finite-loss.ts';
 import type { BatchPolicy } from '../../rollout/policy.ts';
 import type { MamlConfig } from './config.ts';
@@ -16,12 +16,10 @@ import { adapt } from './inner-step.ts';
 import { policyGradientLoss } from './losses.ts';
 import type { MamlNetworks } from './networks.ts';
 import {
-  boundTo,
   copyArrays,
   createTaskArrays,
   type MetaShapes,
   type MetaViews,
-  prefixed,
   readRates,
   readSteps,
   readTask,
@@ -174,7 +172,7 @@ function compileAct(options: TaskPoliciesOptions, memory: Memory): Computation {
   });
 }
 
-const boundMeta = ({ parameters, shapes }: TaskPoliciesOptions): Named => prefixed('meta', boundTo(parameters, shapes));
+const boundMeta = ({ parameters, shapes }: TaskPoliciesOptions): Named => boundParameters('meta', parameters, shapes);
 
 const boundContext = ({ networks: { contextSize } }: TaskPoliciesOptions, count: number, data: Float32Array): Named =>
   contextSize > 0 ? { context: { shape: [count, contextSize], data } } : {};

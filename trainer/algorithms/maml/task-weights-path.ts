@@ -10,23 +10,15 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import { type LinearMap, linear } from '../../../src/nn/linear.ts';
-import { type Parameters, sizeOf, under } from '../../../src/nn/parameters.ts';
+import { type Parameters, prefixed, sizeOf, under } from '../../../src/nn/parameters.ts';
 import type { Policy } from '../../../src/nn/policies/policy.ts';
 import { taskWeightShapes, taskWeights } from '../../../src/nn/policies/task-weights.ts';
 import { valueAndGradients } from '../../../src/trace/differentiate.ts';
-import type { BoundInput, Computation, Engine } from '../../engine/engine.ts';
+import { type BoundInput, boundParameters, type Computation, type Engine } from '../../engine/engine.ts';
 import type { MamlConfig } from './config.ts';
 import { inner, mapNamed, type Rates } from './inner-step.ts';
 import type { MamlNetworks } from './networks.ts';
-import {
-  boundTo,
-  type MetaShapes,
-  type MetaViews,
-  prefixed,
-  readRates,
-  readTask,
-  type WeightViews,
-} from './task-computations.ts';
+import { type MetaShapes, type MetaViews, readRates, readTask, type WeightViews } from './task-computations.ts';
 
 /** Arrays of the runs. K inner steps; lists of K + 1 begin with the weights before the first. */
 export type PathMemory = {
@@ -114,7 +106,7 @@ function compileStep(options: TaskWeightsPathOptions, memory: PathMemory, k: num
   const perStep = <T>(prefix: string, list: readonly WeightViews[], of: (views: WeightViews) => Record<string, T>) =>
     Object.assign({}, ...list.slice(0, k).map((views, i) => prefixed(`${prefix}${i}`, of(views)))) as Record<string, T>;
   const inputs = {
-    ...prefixed('meta', boundTo(parameters, shapes)),
+    ...boundParameters('meta', parameters, shapes),
     ...perStep('slope', memory.slopes, bound),
     ...(contextSize > 0 && { context: { shape: [taskCount, contextSize], data: memory.contexts } }),
   };
@@ -126,7 +118,7 @@ function compileStep(options: TaskWeightsPathOptions, memory: PathMemory, k: num
     forward: compile(
       'forward',
       {
-        ...prefixed('vector', boundTo(vector, shapes)),
+        ...boundParameters('vector', vector, shapes),
         ...perStep('slopeTangent', memory.slopeTangents, bound),
       },
       prefixed('to', memory.tangents[k]!),

@@ -4,15 +4,9 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { Random } from '../../../src/contract/random.ts';
 import { toNormalised } from '../../../src/nn/action-scaling.ts';
 import { type Parameters, prefixed, under } from '../../../src/nn/parameters.ts';
-import {
-  type BoundInput,
-  boundGradients,
-  boundParameters,
-  type Computation,
-  type Engine,
-} from '../../engine/engine.ts';
+import { type BoundInput, boundParameters, type Computation, type Engine } from '../../engine/engine.ts';
 import { requireFiniteLoss, takeStep } from '../../off-policy/finite-loss.ts';
-import { boundBatch, type Transitions, transitionsOf } from '../../off-policy/transitions.ts';
+import { boundBatch, transitionsOf } from '../../off-policy/transitions.ts';
 import { type Batch, createBatch, partsOf } from '../../replay/batch.ts';
 import type { PearlConfig } from './config.ts';
 import type { Context } from './losses.ts';
@@ -135,14 +129,14 @@ function compileQStep(options: UpdatesOptions, memory: Memory): Computation {
       kl: memory.kl,
       losses: memory.qLosses,
       targetMean: memory.targetMean,
-      ...boundGradients('dq', q.gradients),
-      ...boundGradients('dencoder', encoder!.arrays.gradients),
+      ...prefixed('dq', q.gradients),
+      ...prefixed('dencoder', encoder!.arrays.gradients),
     },
     fn: (inputs) => {
       const step = qStep(
         networks as PearlNetworks,
         { encoder: under('encoder', inputs), q: under('q', inputs), targetValue: under('target', inputs) },
-        { context: contextOf(inputs, networks), transitions: transitionsIn(inputs, networks) },
+        { context: contextOf(inputs, networks), transitions: transitionsOf(inputs, networks) },
         inputs.latentNoise as tf.Tensor2D,
         config,
       );
@@ -170,7 +164,7 @@ function compileGivenQStep(options: UpdatesOptions, memory: Memory): Computation
       ...boundBatch(memory.batch, sizesOf(networks)),
       ...boundLatent(options, memory),
     },
-    outputs: { losses: memory.qLosses, targetMean: memory.targetMean, ...boundGradients('dq', q.gradients) },
+    outputs: { losses: memory.qLosses, targetMean: memory.targetMean, ...prefixed('dq', q.gradients) },
     fn: (inputs) => {
       const {
         losses,
@@ -179,7 +173,7 @@ function compileGivenQStep(options: UpdatesOptions, memory: Memory): Computation
       } = givenQStep(
         networks,
         { q: under('q', inputs), targetValue: under('target', inputs) },
-        transitionsIn(inputs, networks),
+        transitionsOf(inputs, networks),
         inputs.latent as tf.Tensor2D | undefined,
         config,
       );
@@ -206,8 +200,8 @@ function compilePolicyStep(options: UpdatesOptions, memory: Memory): Computation
       valueLoss: memory.valueLoss,
       policyLoss: memory.policyLoss,
       entropy: memory.entropy,
-      ...boundGradients('dvalue', value.gradients),
-      ...boundGradients('dpolicy', policy.gradients),
+      ...prefixed('dvalue', value.gradients),
+      ...prefixed('dpolicy', policy.gradients),
     },
     fn: (inputs) => {
       const step = policyStep(
@@ -236,9 +230,6 @@ const sizesOf = ({ q }: TaskNetworks) => ({
 
 const boundLatent = ({ config, latentSize }: UpdatesOptions, { latent }: Memory): Record<string, BoundInput> =>
   latentSize === 0 ? {} : { latent: { shape: [config.metaBatchSize, latentSize], data: latent } };
-
-const transitionsIn = (inputs: Parameters, { scaling }: TaskNetworks): Transitions =>
-  transitionsOf(inputs, { scaling });
 
 /** Inputs that read a batch of N tasks with T transitions each. @param shape [N, T] */
 export function boundContext(

@@ -8,7 +8,7 @@ import { specSizes } from '../../../src/contract/tensor-spec.ts';
 import { type Parameters, prefixed, under } from '../../../src/nn/parameters.ts';
 import type { Trainable } from '../../../src/optim/trainable.ts';
 import { valueAndGradients } from '../../../src/trace/differentiate.ts';
-import { boundGradients, boundParameters, type Computation, type Engine } from '../../engine/engine.ts';
+import { boundParameters, type Computation, type Engine } from '../../engine/engine.ts';
 import type { ActorCritic } from '../../off-policy/actor-critic.ts';
 import {
   boundBatch,
@@ -159,7 +159,7 @@ export function compileCriticStep(options: StepOptions): Computation {
     outputs: {
       losses: memory.criticLosses,
       targetMean: memory.targetMean,
-      ...boundGradients('d', critics.gradients),
+      ...prefixed('d', critics.gradients),
     },
     fn: (inputs) => {
       const step = criticStep(
@@ -193,7 +193,7 @@ export function compileActorStep(options: StepOptions): Computation {
       entropy: memory.entropy,
       temperatureLoss: memory.temperatureLoss,
       temperatureGradient: temperature.gradients.logAlpha!,
-      ...boundGradients('d', actor.gradients),
+      ...prefixed('d', actor.gradients),
     },
     fn: (inputs) => {
       const { gradients, ...scalars } = actorStep(

@@ -7,7 +7,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { specSizes } from '../../../src/contract/tensor-spec.ts';
 import { type Parameters, prefixed, under } from '../../../src/nn/parameters.ts';
 import { valueAndGradients } from '../../../src/trace/differentiate.ts';
-import { boundGradients, boundParameters, type Computation, type Engine } from '../../engine/engine.ts';
+import { boundParameters, type Computation, type Engine } from '../../engine/engine.ts';
 import type { ActorCritic } from '../../off-policy/actor-critic.ts';
 import {
   boundBatch,
@@ -97,7 +97,7 @@ export function compileCriticStep({ engine, config, networks, parameters, memory
       ...boundBatch(memory.batch, sizes),
       noise: { shape: [config.batchSize, sizes.actionSize], data: memory.noise },
     },
-    outputs: { loss: memory.criticLoss, targetMean: memory.targetMean, ...boundGradients('d', critics.gradients) },
+    outputs: { loss: memory.criticLoss, targetMean: memory.targetMean, ...prefixed('d', critics.gradients) },
     fn: (inputs) => {
       const targets = { actor: under('targetActor', inputs), critic: under('targetCritic', inputs) };
       const { gradients, ...scalars } = criticStep(
@@ -121,7 +121,7 @@ export function compileActorStep({ engine, networks, parameters, memory }: StepO
       ...boundParameters('critic', firstCritic.parameters, firstCritic.shapes),
       ...boundStates(boundBatch(memory.batch, specSizes(networks.specs))),
     },
-    outputs: { loss: memory.actorLoss, ...boundGradients('d', actor.gradients) },
+    outputs: { loss: memory.actorLoss, ...prefixed('d', actor.gradients) },
     fn: (inputs) => {
       const { loss, gradients } = actorStep(
         networks,
