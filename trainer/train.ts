@@ -77,7 +77,8 @@ async function trainWith(
     const engine = await createEngine(config.engine ?? 'traced', { threadCount, device });
     training = await algorithm.open({ config, environment, engine });
     // After what refuses without writing anything.
-    if (publishing(config) !== undefined) await checkPublishable(config.publish!);
+    const publish = publishing(config);
+    if (publish !== undefined) await checkPublishable(publish);
     return await trainInDirectory(options, { algorithm, config, port, environment, engine, training });
   } finally {
     await training?.dispose();

@@ -88,7 +88,8 @@ export const mamlSchema = z.strictObject({
 
 export type MamlConfig = Readonly<z.infer<typeof mamlSchema>>;
 
-const isHyper = (policy: MamlPolicy): boolean => policy === 'hyper-maml' || policy === 'multi-task-hyper';
+/** Whether a primary generates the policy. */
+export const isHyper = (policy: MamlPolicy): boolean => policy === 'hyper-maml' || policy === 'multi-task-hyper';
 
 /**
  * MLPs of 2 x 100, inner rate 0.1 (hypernetworks: 5e-5 of the released code), gamma 0.95, lambda 1, 40 tasks of 20 episodes.

@@ -9,7 +9,7 @@ import { type ParameterSpecs, withPrefix } from '../../../src/nn/parameters.ts';
 import type { Policy } from '../../../src/nn/policies/policy.ts';
 import { createPolicy, type PolicyConfig } from '../../../src/nn/policies/registry.ts';
 import { taskNormalisation } from '../../off-policy/policies.ts';
-import type { MamlConfig } from './config.ts';
+import { isHyper, type MamlConfig } from './config.ts';
 
 export type MamlNetworks = {
   readonly policy: Policy;
@@ -27,10 +27,9 @@ export function policyDescription(
   { policy, hiddenSizes, hyper }: MamlConfig,
   specs: PolicySpecs,
 ): { readonly config: PolicyConfig; readonly sizes: SpecSizes } {
-  const isHyper = policy === 'hyper-maml' || policy === 'multi-task-hyper';
   const sizes = specSizes(specs);
   return {
-    config: isHyper ? { ...hyper, architecture: 'hyper-maml' } : { architecture: policy, hiddenSizes },
+    config: isHyper(policy) ? { ...hyper, architecture: 'hyper-maml' } : { architecture: policy, hiddenSizes },
     sizes: policy === 'maml' ? { ...sizes, contextSize: 0 } : sizes,
   };
 }

@@ -11,11 +11,12 @@ import { loadBestLearner } from '../../run/evaluations.ts';
 import { requireTasks } from '../../run/required-tasks.ts';
 import { beforeAndAfterText } from '../../run/return-text.ts';
 import type { SavedState } from '../../run/saved-state.ts';
+import { publishing } from '../../run/trainable.ts';
 import { runInTurns } from '../../run/turns.ts';
 import { checkMamlConfig, type MamlConfig } from './config.ts';
 import type { Iteration, MamlLearner } from './learner.ts';
 import { mamlModel } from './model.ts';
-import { createMamlNetworks, type MamlNetworks, policyDescription } from './networks.ts';
+import { createMamlNetworks, policyDescription } from './networks.ts';
 import {
   disposeParts,
   disposeTester,
@@ -35,7 +36,9 @@ export function checkMaml(setup: SetupToCheck): void {
   const config = setup.config.algorithm as unknown as MamlConfig;
   checkMamlConfig(config);
   const tasks = requireTasks(setup);
-  requirePublishable(setup, createMamlNetworks(config, setup.environment.specs, tasks));
+  const { policy } = createMamlNetworks(config, setup.environment.specs, tasks);
+  const isPublished = publishing(setup.config) !== undefined;
+  if (isPublished && config.inner.stepCount > 0) requireRoomForAdapted('train maml', policy);
 }
 
 export async function openMaml(setup: Setup): Promise<Training> {
@@ -72,12 +75,6 @@ export async function openMaml(setup: Setup): Promise<Training> {
       disposeParts(parts);
     },
   };
-}
-
-function requirePublishable({ config: { publish, algorithm } }: Pick<Setup, 'config'>, { policy }: MamlNetworks): void {
-  const { inner } = algorithm as unknown as MamlConfig;
-  const isPublished = publish !== undefined && publish.which !== 'none';
-  if (isPublished && inner.stepCount > 0) requireRoomForAdapted('train maml', policy);
 }
 
 const publishable = (
