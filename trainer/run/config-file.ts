@@ -5,6 +5,7 @@ import { parseDocument } from 'yaml';
 import { invalidArgument } from '../../src/contract/errors.ts';
 import { parseWrittenJson } from '../../src/contract/written-json.ts';
 import { unreadableNamed } from '../../src/package/listed-file.ts';
+import { isRecord } from './complete-config.ts';
 import type { GivenConfig } from './config.ts';
 
 /**
@@ -28,10 +29,8 @@ export function readConfigFile(path: string): GivenConfig {
   } catch (cause) {
     throw refusal((cause as Error).message.split('\n')[0]!, cause);
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw refusal(value === null || value === undefined ? 'an empty file' : 'another value');
-  }
-  return value as GivenConfig;
+  if (isRecord(value)) return value;
+  throw refusal(value === null || value === undefined ? 'an empty file' : 'another value');
 }
 
 /** @throws Error if it is no YAML, or has a tag that is not known or a value that holds itself */

@@ -5,7 +5,7 @@ import { Worker } from 'node:worker_threads';
 import { failureError, type ThreadFailure } from '../machine/thread-failure.ts';
 import { workerFile } from '../machine/worker-file.ts';
 import type { Evaluated, EvaluationOrder, Evaluator } from './evaluator.ts';
-import type { PolicyParameters, Portable } from './portable-policy.ts';
+import { copiesOf, type PolicyParameters, type Portable } from './portable-policy.ts';
 
 /** Start data of the thread. */
 export type EvaluationThreadData = { readonly environment: string; readonly model: Uint8Array };
@@ -43,7 +43,7 @@ export function createEvaluationThread(environment: string, learner: Portable): 
     async evaluate(order, signal) {
       signal?.throwIfAborted();
       const { model, parameters } = learner.portablePolicy();
-      const copies = Object.fromEntries(Object.entries(parameters).map(([name, values]) => [name, values.slice()]));
+      const copies = copiesOf(parameters);
       running ??= start(model);
       const { thread } = running;
       const request: EvaluationRequest = { order, parameters: copies };

@@ -16,6 +16,10 @@ export type PortablePolicy = {
   readonly parameters: PolicyParameters;
 };
 
+/** Copies that another thread may have: a view would take all of its memory along. */
+export const copiesOf = (parameters: PolicyParameters): Record<string, Float32Array<ArrayBuffer>> =>
+  Object.fromEntries(Object.entries(parameters).map(([name, values]) => [name, values.slice()]));
+
 export type Portable = { portablePolicy(): PortablePolicy };
 
 export type OpenedPolicy = {

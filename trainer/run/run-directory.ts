@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { failedPrecondition, invalidArgument } from '../../src/contract/errors.ts';
 import { replaceFile } from '../../src/files/durable-files.ts';
 import { makeWritableFolder, unwritableFolder } from '../../src/files/folders.ts';
+import type { GivenSettings } from './algorithm.ts';
 import { hasLoadable } from './checkpoint.ts';
 import { checkpointDirectory } from './checkpoints.ts';
 import type { GivenConfig } from './config.ts';
@@ -99,11 +100,7 @@ export function requireRun(directory: string): void {
 }
 
 /** The part of a run's config that all versions write; completeConfig checks the rest. */
-export type BegunConfig = GivenConfig & {
-  readonly environment: string;
-  readonly algorithm: GivenConfig;
-  readonly loop: GivenConfig;
-};
+export type BegunConfig = GivenConfig & GivenSettings;
 
 /**
  * The config that a run was begun with.

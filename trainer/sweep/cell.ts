@@ -16,7 +16,6 @@ export type Values = Readonly<Record<string, Value>>;
 export type Cell = {
   /** From 0, in the order of the file: the last list changes fastest. */
   readonly index: number;
-  readonly algorithm: string;
   readonly trainer: Trainer;
   /** All settings, as `train` takes them. */
   readonly config: RunConfig;
@@ -92,7 +91,6 @@ export function cellOf(sweep: SweepCell): Cell {
   const model = begunModel(runDirectory) ?? named(name);
   return {
     index,
-    algorithm: algorithm.name,
     trainer,
     config,
     seed,

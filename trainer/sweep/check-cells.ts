@@ -2,7 +2,6 @@
 
 import { HyperpolicyError } from '../../src/contract/errors.ts';
 import { isEnvFile } from '../../src/envs/env-file.ts';
-import { loadAlgorithm } from '../algorithms/registry.ts';
 import type { Environment } from '../run/environment/environment.ts';
 import { openEnvironment } from '../run/environment/open.ts';
 import { environmentPlace } from '../run/environment-place.ts';
@@ -70,10 +69,10 @@ const withoutSeed = ({ config: { loop, ...config } }: Cell): string =>
   JSON.stringify({ ...config, loop: { ...loop, seed: 0 } });
 
 /** Why a cell cannot be trained, if it cannot. */
-async function refusalOf({ algorithm, config }: Cell, environment: Environment): Promise<string | undefined> {
+async function refusalOf({ trainer, config }: Cell, environment: Environment): Promise<string | undefined> {
   try {
     checkConfig(config);
-    await (await loadAlgorithm(algorithm)).check({ config, environment });
+    await trainer.algorithm.check({ config, environment });
     return undefined;
   } catch (error) {
     if (error instanceof HyperpolicyError) return error.message;

@@ -50,7 +50,7 @@ const small = (seeds: number[] = [0, 1]) => ({
 describe('a sweep file', () => {
   test('is a cell for every combination, each with a directory of its own', async () => {
     const { cells } = await sweepOf(small());
-    expect(cells.map(({ index, algorithm, seed }) => [index, algorithm, seed])).toEqual(
+    expect(cells.map(({ index, trainer, seed }) => [index, trainer.algorithm.name, seed])).toEqual(
       ['td3', 'td3', 'td3', 'td3', 'sac', 'sac', 'sac', 'sac'].map((name, i) => [i, name, i % 2]),
     );
     expect(cells[3]).toMatchObject({

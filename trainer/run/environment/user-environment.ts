@@ -4,7 +4,7 @@
  */
 
 import type { Evaluator } from '../evaluator.ts';
-import type { Portable } from '../portable-policy.ts';
+import { copiesOf, type Portable } from '../portable-policy.ts';
 import { type EnvThread, startEnvThread } from './env-thread.ts';
 import type { Environment, OpenOptions } from './environment.ts';
 import { joinThreads } from './thread-team.ts';
@@ -54,8 +54,7 @@ function createHostEvaluator(host: EnvThread, learner: Portable): Evaluator {
       opening ??= host.ask('openPolicy', model);
       await opening;
       signal?.throwIfAborted();
-      // Copies: a view would take all of its memory along.
-      const copies = Object.fromEntries(Object.entries(parameters).map(([name, values]) => [name, values.slice()]));
+      const copies = copiesOf(parameters);
       const cut = () => host.cut(true);
       signal?.addEventListener('abort', cut);
       try {
