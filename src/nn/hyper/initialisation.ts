@@ -15,7 +15,7 @@ import {
   zeros,
 } from '../initialisers.ts';
 import type { hyperInitialisations } from '../names.ts';
-import type { Drawn, ParameterSpecs } from '../parameters.ts';
+import { type Drawn, type ParameterSpecs, under } from '../parameters.ts';
 import type { HeadInitialisers } from './head.ts';
 import { primary } from './primary.ts';
 
@@ -105,22 +105,19 @@ type Trunk = { readonly specs: ParameterSpecs; readonly metaSize: number; readon
 /** E[h^2] over unit-normal metas, on tfjs's own `cpu` backend. */
 function embeddingPower({ specs, metaSize, stageCount }: Trunk, drawn: Drawn, random: Random): number {
   const previous = tf.getBackend() as string | undefined;
-  const production = tf.env().getBool('PROD');
-  // Its advice to install another backend is not for the users of this function.
-  tf.env().set('PROD', true);
   void tf.setBackend('cpu');
   try {
     return tf.tidy(() => {
       const parameters = Object.fromEntries(
-        Object.entries(specs).flatMap(([name, { shape }]) =>
-          name.startsWith('primary.') ? [[name.slice('primary.'.length), tf.tensor(drawn(name), [...shape])]] : [],
-        ),
+        Object.entries(under('primary', specs)).map(([name, { shape }]) => [
+          name,
+          tf.tensor(drawn(`primary.${name}`), [...shape]),
+        ]),
       );
       const metas = tf.tensor2d(unitNormals(random, metaSize), [metaCount, metaSize]);
       return tf.mean(tf.square(primary(parameters, stageCount, metas))).dataSync()[0]!;
     });
   } finally {
-    tf.env().set('PROD', production);
     if (previous !== undefined) void tf.setBackend(previous);
   }
 }
