@@ -4,7 +4,7 @@ import { type AdvantageConfig, policyGradientCoefficients } from '../../../src/a
 import { failedPrecondition } from '../../../src/contract/errors.ts';
 import { runToEnd } from '../../../src/contract/sliced.ts';
 import { episodesOf, type Rollout } from '../../rollout/collect.ts';
-import type { StepArrays } from './task-computations.ts';
+import type { StepArrays } from './steps.ts';
 
 export type TaskReturns = {
   /** Mean undiscounted return of each task's episodes. */

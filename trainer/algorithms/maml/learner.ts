@@ -14,9 +14,9 @@ import { checkRewards } from '../../run/reward.ts';
 import { checkMamlConfig, type MamlConfig } from './config.ts';
 import { fillSteps, type TaskReturns } from './experience.ts';
 import { createMetaObjective } from './meta-objective.ts';
-import { createMamlNetworks, type MamlNetworks } from './networks.ts';
+import { createMamlNetworks, type MamlNetworks, type MetaShapes, type MetaViews } from './networks.ts';
 import type { Sampler } from './sampler.ts';
-import { createTaskArrays, type MetaShapes, type MetaViews, type TaskArrays } from './task-computations.ts';
+import { createTaskArrays, type TaskArrays } from './steps.ts';
 import { createTaskPolicies, type TaskPolicies, type TaskPoliciesOptions } from './task-policies.ts';
 import { type TrpoProblem, type TrpoReport, trpoStep } from './trpo.ts';
 

@@ -7,15 +7,9 @@ import { type ParameterSpecs, shapesOf } from '../../../src/nn/parameters.ts';
 import { createArena } from '../../../src/optim/arena.ts';
 import { createLayout, type Layout, viewsOf } from '../../../src/optim/layout.ts';
 import { MetaProblem } from './meta-problem.ts';
-import { metaSpecs } from './networks.ts';
-import {
-  createTaskComputations,
-  type MetaShapes,
-  type MetaViews,
-  type TaskArrays,
-  type TaskComputationOptions,
-  type TaskComputations,
-} from './task-computations.ts';
+import { type MetaShapes, type MetaViews, metaSpecs } from './networks.ts';
+import type { TaskArrays } from './steps.ts';
+import { createTaskComputations, type TaskComputationOptions, type TaskComputations } from './task-computations.ts';
 import { createTaskWeightsPath, type TaskWeightsPath } from './task-weights-path.ts';
 import type { TrpoProblem } from './trpo.ts';
 

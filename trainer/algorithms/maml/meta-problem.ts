@@ -8,7 +8,8 @@
 
 import { requireFiniteLoss } from '../../off-policy/finite-loss.ts';
 import { addScaled, dot, setScaled } from './conjugate-gradient.ts';
-import type { TaskArrays, TaskComputationOptions, TaskComputations, WeightViews } from './task-computations.ts';
+import type { TaskArrays } from './steps.ts';
+import type { TaskComputationOptions, TaskComputations, WeightViews } from './task-computations.ts';
 import type { TaskWeightsPath } from './task-weights-path.ts';
 import type { Candidate, TrpoProblem } from './trpo.ts';
 

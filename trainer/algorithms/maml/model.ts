@@ -7,8 +7,7 @@ import type { AdaptationSteps } from '../../export/task-policy.ts';
 import type { MamlConfig } from './config.ts';
 import { adapt } from './inner-step.ts';
 import { policyGradientLoss } from './losses.ts';
-import type { MamlNetworks } from './networks.ts';
-import { type MetaViews, readRates } from './task-computations.ts';
+import { type MamlNetworks, type MetaViews, readRates } from './networks.ts';
 
 /** @param parameters of `metaSpecs`; learnt rates become constants of the adaptation */
 export function mamlModel(networks: MamlNetworks, config: MamlConfig, parameters: MetaViews): TrainedModel {

@@ -1,15 +1,18 @@
 /** MAML's policy as a description without parameters, and the meta-parameters: the policy's, and the inner rates if they are learnt. */
 
+import * as tf from '@tensorflow/tfjs-core';
 import { type PolicySpecs, type SpecSizes, specSizes } from '../../../src/contract/tensor-spec.ts';
 import type { TaskDistribution } from '../../../src/envs/task-distribution.ts';
 import { type ActionScaling, actionScaling } from '../../../src/nn/action-scaling.ts';
 import { constant } from '../../../src/nn/initialisers.ts';
-import type { Normalisation } from '../../../src/nn/normalisation.ts';
-import { type ParameterSpecs, withPrefix } from '../../../src/nn/parameters.ts';
+import { type Normalisation, normalise } from '../../../src/nn/normalisation.ts';
+import { type ParameterSpecs, type Parameters, under, withPrefix } from '../../../src/nn/parameters.ts';
 import type { Policy } from '../../../src/nn/policies/policy.ts';
 import { createPolicy, type PolicyConfig } from '../../../src/nn/policies/registry.ts';
 import { taskNormalisation } from '../../off-policy/policies.ts';
 import { isHyper, type MamlConfig } from './config.ts';
+import type { Rates } from './inner-step.ts';
+import type { TaskPolicy } from './losses.ts';
 
 export type MamlNetworks = {
   readonly policy: Policy;
@@ -47,6 +50,10 @@ export function createMamlNetworks(
   return { policy, scaling: actionScaling(specs.action), context: normalisation, ...sizes };
 }
 
+/** Meta-parameters by name, and their shapes: those of {@link metaSpecs}. */
+export type MetaViews = Readonly<Record<string, Float32Array>>;
+export type MetaShapes = Readonly<Record<string, readonly number[]>>;
+
 /** `policy.<name>` and, if rates are learnt, `rate.<name>`. */
 export function metaSpecs({ specs }: Policy, { start, learnt }: MamlConfig['rate']): ParameterSpecs {
   if (learnt === 'no') return withPrefix('policy', specs);
@@ -58,3 +65,15 @@ export function metaSpecs({ specs }: Policy, { start, learnt }: MamlConfig['rate
   );
   return { ...withPrefix('policy', specs), ...withPrefix('rate', rates) };
 }
+
+/** The learnt rates among the meta-parameters, or the fixed one for all. */
+export function readRates({ policy }: MamlNetworks, { start, learnt }: MamlConfig['rate'], meta: Parameters): Rates {
+  if (learnt !== 'no') return under('rate', meta);
+  return Object.fromEntries(Object.keys(policy.specs).map((name) => [name, tf.scalar(start)]));
+}
+
+/** The policy in a context [1, C] of environment units. */
+export const readTask = ({ policy, context: scale }: MamlNetworks, context: tf.Tensor | undefined): TaskPolicy => ({
+  policy,
+  context: context && normalise(scale, context as tf.Tensor2D),
+});

@@ -3,16 +3,13 @@
  * task-weights-path.ts has the way from the meta-parameters to the weights.
  */
 
-import * as tf from '@tensorflow/tfjs-core';
-import { toNormalised } from '../../../src/nn/action-scaling.ts';
-import { normalise } from '../../../src/nn/normalisation.ts';
+import type * as tf from '@tensorflow/tfjs-core';
 import { type Parameters, prefixed, under } from '../../../src/nn/parameters.ts';
 import { taskOutput, taskWeightShapes } from '../../../src/nn/policies/task-weights.ts';
 import { valueAndGradients } from '../../../src/trace/differentiate.ts';
-import type { BoundInput, Engine, ItemComputations, ItemsDefinition } from '../../engine/engine.ts';
+import type { Engine, ItemComputations, ItemsDefinition } from '../../engine/engine.ts';
 import { compileItems } from '../../engine/items.ts';
 import type { MamlConfig } from './config.ts';
-import type { Rates } from './inner-step.ts';
 import {
   divergenceProduct,
   evaluateSteps,
@@ -22,29 +19,9 @@ import {
   policyGradientProduct,
   surrogateLoss,
   type TaskPolicy,
-  type TaskSteps,
 } from './losses.ts';
-import type { MamlNetworks } from './networks.ts';
-
-/** N steps of one task, as many as the task can have; absent ones have coefficient and weight 0. */
-export type StepArrays = {
-  readonly observation: Float32Array; // [N, O]
-  readonly action: Float32Array; // [N, A], environment units, not clipped
-  readonly coefficient: Float32Array; // [N], normalised advantage / count of steps
-  readonly weight: Float32Array; // [N], 1 / count of steps
-};
-
-/** One task of an iteration. */
-export type TaskArrays = {
-  readonly context: Float32Array; // [C], environment units
-  /** Steps of the policy before adaptation, to which it adapts. */
-  readonly pre: StepArrays;
-  /** Steps of the adapted policy, for the outer loss. */
-  readonly post: StepArrays;
-};
-
-export type MetaViews = Readonly<Record<string, Float32Array>>;
-export type MetaShapes = Readonly<Record<string, readonly number[]>>;
+import type { MamlNetworks, MetaShapes } from './networks.ts';
+import { readSteps, type StepArrays, type TaskArrays } from './steps.ts';
 
 /** Weights of T tasks, or slopes and directions of them: [T, ...] each, by name as in `src/nn/policies/task-weights.ts`. */
 export type WeightViews = Readonly<Record<string, Float32Array>>;
@@ -279,61 +256,3 @@ const taskNetwork = ({ policy }: MamlNetworks): TaskPolicy => ({
   },
   context: undefined,
 });
-
-/** The policy in a context [1, C] of environment units. */
-export const readTask = ({ policy, context: scale }: MamlNetworks, context: tf.Tensor | undefined): TaskPolicy => ({
-  policy,
-  context: context && normalise(scale, context as tf.Tensor2D),
-});
-
-/** Steps as the losses read them, from inputs in environment units. */
-export function readSteps({ scaling }: MamlNetworks, inputs: Parameters): TaskSteps & { readonly weight: tf.Tensor1D } {
-  const { observation, action, coefficient, weight } = inputs;
-  return {
-    observation: observation as tf.Tensor2D,
-    action: toNormalised(scaling, action!) as tf.Tensor2D,
-    coefficient: coefficient as tf.Tensor1D,
-    weight: weight as tf.Tensor1D,
-  };
-}
-
-/** The learnt rates among the meta-parameters, or the fixed one for all. */
-export function readRates({ policy }: MamlNetworks, { start, learnt }: MamlConfig['rate'], meta: Parameters): Rates {
-  if (learnt !== 'no') return under('rate', meta);
-  return Object.fromEntries(Object.keys(policy.specs).map((name) => [name, tf.scalar(start)]));
-}
-
-/** Zeroed arrays for one task of N steps, but for its context. */
-export function createTaskArrays(
-  { observationSize, actionSize }: Pick<MamlNetworks, 'observationSize' | 'actionSize'>,
-  stepCount: number,
-): Omit<TaskArrays, 'context'> {
-  const steps = (): StepArrays => ({
-    observation: new Float32Array(stepCount * observationSize),
-    action: new Float32Array(stepCount * actionSize),
-    coefficient: new Float32Array(stepCount),
-    weight: new Float32Array(stepCount),
-  });
-  return { pre: steps(), post: steps() };
-}
-
-export function stepInputs(
-  set: string,
-  { observation, action, coefficient, weight }: StepArrays,
-  { observationSize, actionSize }: MamlNetworks,
-): Record<string, BoundInput> {
-  const stepCount = coefficient.length;
-  return prefixed(set, {
-    observation: { shape: [stepCount, observationSize], data: observation },
-    action: { shape: [stepCount, actionSize], data: action },
-    coefficient: { shape: [stepCount], data: coefficient },
-    weight: { shape: [stepCount], data: weight },
-  });
-}
-
-export function copyArrays<Name extends string>(
-  from: Readonly<Record<Name, Float32Array | Float64Array>>,
-  to: Readonly<Record<Name, Float32Array | Float64Array>>,
-): void {
-  for (const name of Object.keys(to) as Name[]) to[name].set(from[name]);
-}

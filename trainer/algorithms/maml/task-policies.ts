@@ -14,18 +14,8 @@ import type { BatchPolicy } from '../../rollout/policy.ts';
 import type { MamlConfig } from './config.ts';
 import { adapt } from './inner-step.ts';
 import { policyGradientLoss } from './losses.ts';
-import type { MamlNetworks } from './networks.ts';
-import {
-  copyArrays,
-  createTaskArrays,
-  type MetaShapes,
-  type MetaViews,
-  readRates,
-  readSteps,
-  readTask,
-  type StepArrays,
-  stepInputs,
-} from './task-computations.ts';
+import { type MamlNetworks, type MetaShapes, type MetaViews, readRates, readTask } from './networks.ts';
+import { copySteps, createTaskArrays, readSteps, type StepArrays, stepInputs } from './steps.ts';
 
 export type TaskPolicies = BatchPolicy & {
   /** All tasks before adaptation. @param contexts [C] each, environment units */
@@ -107,7 +97,7 @@ export function createTaskPolicies(options: TaskPoliciesOptions): TaskPolicies {
     },
     adapt(task, context, pre) {
       if (contextSize > 0) memory.context.set(context);
-      copyArrays(pre, memory.pre);
+      copySteps(pre, memory.pre);
       computations.adapt.run();
       requireFiniteLoss(`inner loss of task ${task}`, memory.loss[0]!);
       for (const [name, { data }] of Object.entries(memory.adapted)) {

@@ -17,8 +17,8 @@ import { valueAndGradients } from '../../../src/trace/differentiate.ts';
 import { type BoundInput, boundParameters, type Computation, type Engine } from '../../engine/engine.ts';
 import type { MamlConfig } from './config.ts';
 import { inner, mapNamed, type Rates } from './inner-step.ts';
-import type { MamlNetworks } from './networks.ts';
-import { type MetaShapes, type MetaViews, readRates, readTask, type WeightViews } from './task-computations.ts';
+import { type MamlNetworks, type MetaShapes, type MetaViews, readRates, readTask } from './networks.ts';
+import type { WeightViews } from './task-computations.ts';
 
 /** Arrays of the runs. K inner steps; lists of K + 1 begin with the weights before the first. */
 export type PathMemory = {

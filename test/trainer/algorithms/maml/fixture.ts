@@ -6,11 +6,7 @@ import { initialise, under } from '../../../../src/nn/parameters.ts';
 import { type MamlConfig, type MamlPolicy, mamlDefaults } from '../../../../trainer/algorithms/maml/config.ts';
 import { createMetaObjective, type MetaObjective } from '../../../../trainer/algorithms/maml/meta-objective.ts';
 import { createMamlNetworks, type MamlNetworks } from '../../../../trainer/algorithms/maml/networks.ts';
-import {
-  createTaskArrays,
-  type StepArrays,
-  type TaskArrays,
-} from '../../../../trainer/algorithms/maml/task-computations.ts';
+import { createTaskArrays, type StepArrays, type TaskArrays } from '../../../../trainer/algorithms/maml/steps.ts';
 import { createTracedEngine } from '../../../../trainer/engine/traced.ts';
 import type { Objective } from './float64.ts';
 

@@ -4,7 +4,7 @@
  */
 
 import type { InnerSteps } from '../../../../trainer/algorithms/maml/inner-step.ts';
-import type { TaskArrays } from '../../../../trainer/algorithms/maml/task-computations.ts';
+import type { TaskArrays } from '../../../../trainer/algorithms/maml/steps.ts';
 
 /** [rows, columns], row-major, with the way back to what it was made of. */
 export type Matrix = {

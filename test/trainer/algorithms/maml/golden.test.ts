@@ -15,11 +15,7 @@ import { valueAndGradients } from '../../../../src/trace/differentiate.ts';
 import { adaptationPath } from '../../../../trainer/algorithms/maml/inner-step.ts';
 import { evaluateSteps, policyGradientLoss, type TaskSteps } from '../../../../trainer/algorithms/maml/losses.ts';
 import { createMetaObjective, type MetaObjective } from '../../../../trainer/algorithms/maml/meta-objective.ts';
-import {
-  createTaskArrays,
-  type StepArrays,
-  type TaskArrays,
-} from '../../../../trainer/algorithms/maml/task-computations.ts';
+import { createTaskArrays, type StepArrays, type TaskArrays } from '../../../../trainer/algorithms/maml/steps.ts';
 import { searchLine, type TrpoReport, trpoStep } from '../../../../trainer/algorithms/maml/trpo.ts';
 import { createTracedEngine } from '../../../../trainer/engine/traced.ts';
 import {

@@ -15,8 +15,7 @@ import {
   policyGradientProduct,
   surrogateLoss,
 } from '../../../../trainer/algorithms/maml/losses.ts';
-import { createMamlNetworks } from '../../../../trainer/algorithms/maml/networks.ts';
-import { readTask } from '../../../../trainer/algorithms/maml/task-computations.ts';
+import { createMamlNetworks, readTask } from '../../../../trainer/algorithms/maml/networks.ts';
 import { smallConfig, specs } from './fixture.ts';
 
 beforeEach(() => tf.engine().startScope());

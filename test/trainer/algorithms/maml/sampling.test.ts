@@ -14,7 +14,7 @@ import { createMetaObjective } from '../../../../trainer/algorithms/maml/meta-ob
 import { createMamlNetworks } from '../../../../trainer/algorithms/maml/networks.ts';
 import { createTaskSource } from '../../../../trainer/algorithms/maml/parts.ts';
 import { createSampler } from '../../../../trainer/algorithms/maml/sampler.ts';
-import { createTaskArrays } from '../../../../trainer/algorithms/maml/task-computations.ts';
+import { createTaskArrays } from '../../../../trainer/algorithms/maml/steps.ts';
 import { createTaskPolicies, noNoise } from '../../../../trainer/algorithms/maml/task-policies.ts';
 import { smallConfig, tracedEngine } from './fixture.ts';
 

@@ -12,7 +12,7 @@ import { type MamlConfig, mamlDefaults } from '../../../../trainer/algorithms/ma
 import { createMamlLearner, type MamlLearner } from '../../../../trainer/algorithms/maml/learner.ts';
 import { mamlModel } from '../../../../trainer/algorithms/maml/model.ts';
 import { createSampler, type Sampler } from '../../../../trainer/algorithms/maml/sampler.ts';
-import { createTaskArrays, type StepArrays } from '../../../../trainer/algorithms/maml/task-computations.ts';
+import { createTaskArrays, type StepArrays } from '../../../../trainer/algorithms/maml/steps.ts';
 import { type ActionNoise, createTaskPolicies, noNoise } from '../../../../trainer/algorithms/maml/task-policies.ts';
 import { publishModel } from '../../../../trainer/export/package.ts';
 import { episodeSeed } from '../../../../trainer/rollout/rows.ts';
