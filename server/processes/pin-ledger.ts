@@ -8,6 +8,7 @@
 
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { resourceExhausted } from '../../src/contract/errors.ts';
+import { grouped } from '../../src/contract/grouped.ts';
 import { LruMap } from '../../src/contract/lru-map.ts';
 import { Pinning, type PrepareRequest, PrepareRequestSchema } from '../../src/gen/hyperpolicy/v1/policy_service_pb.ts';
 import { decodeRows, distinctRows, encodeTensor } from '../call/tensors.ts';
@@ -80,13 +81,10 @@ export class PinLedger {
   /** Everything that is pinned now, as PrepareRequests of at most `rowCountMax` rows. */
   orders(rowCountMax: number): readonly Uint8Array[] {
     return targets.flatMap((target) => {
-      const all = [...this.#pinned[target], ...[...this.#pending[target]].flatMap((pins) => [...pins])];
-      const byVersion = new Map<string, Pin[]>();
-      for (const [, pin] of all) {
-        const page = `${pin.model}/${pin.version}`;
-        byVersion.set(page, [...(byVersion.get(page) ?? []), pin]);
-      }
-      return [...byVersion.values()].flatMap((pins) => ordersOf(target, pins, rowCountMax));
+      const pending = [...this.#pending[target]].flatMap((pins) => [...pins]);
+      const pins = [...this.#pinned[target], ...pending].map(([, pin]) => pin);
+      const byVersion = grouped(pins, ({ model, version }) => `${model}/${version}`);
+      return [...byVersion.values()].flatMap((same) => ordersOf(target, same, rowCountMax));
     });
   }
 

@@ -1,5 +1,6 @@
 /** Gradient accuracy along versions: of a run that published one at each evaluation, how it goes along training. As records, a table, a chart. */
 
+import { grouped } from '../../src/contract/grouped.ts';
 import type { Env } from '../../src/envs/env.ts';
 import { createModelEnvironment } from '../../src/envs/model-environment.ts';
 import { trainedIn } from '../../src/package/manifest.ts';
@@ -125,9 +126,9 @@ const quoted = (text: string): string => (/[",\n\r]/.test(text) ? `"${text.repla
  * ending alone, `-seed0`, `-seed1` and so on, are seeds of one curve.
  */
 export function accuracyPanels(records: readonly VersionAccuracy[], thresholds: readonly number[]): Panel[] {
-  const models = groups(records, ({ model }) => model);
+  const models = [...grouped(records, ({ model }) => model).values()];
   const byStep = models.every((own) => new Set(own.map(({ step }) => step)).size === own.length);
-  const series = groups(models, ([first]) => seriesOf(first!));
+  const series = [...grouped(models, ([first]) => seriesOf(first)).values()];
   const units = [...new Set(records.map(({ stepUnit }) => stepUnit))].join(' or ');
   const placeOf = ({ step, version }: VersionAccuracy) => (byStep ? step : version);
   const panel = (
@@ -173,13 +174,6 @@ function labelOf(seeds: readonly (readonly VersionAccuracy[])[]): string {
     : `${model.replace(seedEnding, '')}, ${architecture} (${seeds.length} seeds)`;
 }
 
-/** Those of equal names together, in the order of the first of each. */
-function groups<T>(all: readonly T[], nameOf: (one: T) => string): T[][] {
-  const found = new Map<string, T[]>();
-  for (const one of all) found.set(nameOf(one), [...(found.get(nameOf(one)) ?? []), one]);
-  return [...found.values()];
-}
-
 /** A value with its spread; null where there is none. */
 type Value = readonly [mean: number | null, spread: number | null];
 
@@ -193,11 +187,11 @@ function pointsOf(
     .flat()
     .map((record) => ({ step: placeOf(record), value: value(record) }))
     .filter(({ value: [mean] }) => mean !== null);
-  return groups(known, ({ step }) => `${step}`)
+  return [...grouped(known, ({ step }) => `${step}`).values()]
     .filter((points) => points.length === seeds.length)
     .map((points) => {
       const means = points.map(({ value: [mean] }) => mean!);
-      const spread = seeds.length === 1 ? (points[0]!.value[1] ?? 0) : standardDeviation(means);
-      return { step: points[0]!.step, mean: mean(means), spread };
+      const spread = seeds.length === 1 ? (points[0].value[1] ?? 0) : standardDeviation(means);
+      return { step: points[0].step, mean: mean(means), spread };
     });
 }

@@ -1,5 +1,6 @@
 /** Groups of runs that are one but for their seed, and their names. */
 
+import { grouped } from '../../src/contract/grouped.ts';
 import type { Run } from './runs.ts';
 
 export const defaultMetric = 'evaluationReturn';
@@ -12,13 +13,8 @@ export type RunGroup = {
 
 /** Runs whose settings differ only in the seed, the length, the intervals, the machine and the publication. */
 export function groupRuns(runs: readonly Run[]): RunGroup[] {
-  const groups = new Map<string, Run[]>();
-  for (const run of runs) {
-    const key = JSON.stringify([...sharedSettingsOf(run)].sort());
-    groups.set(key, [...(groups.get(key) ?? []), run]);
-  }
-  const lists = [...groups.values()];
-  return lists.map((list) => ({ name: groupName(list[0]!, lists), runs: list }));
+  const lists = [...grouped(runs, (run) => JSON.stringify([...sharedSettingsOf(run)].sort())).values()];
+  return lists.map((list) => ({ name: groupName(list[0], lists), runs: list }));
 }
 
 function groupName(run: Run, groups: readonly (readonly Run[])[]): string {

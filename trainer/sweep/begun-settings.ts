@@ -3,11 +3,12 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { invalidArgument } from '../../src/contract/errors.ts';
+import { grouped } from '../../src/contract/grouped.ts';
 import { replaceFile } from '../../src/files/durable-files.ts';
 import { namesIn } from '../run/run-names.ts';
 import { listed } from '../run/same-run.ts';
 import type { Cell, Trainer } from './cell.ts';
-import { grouped, spansOf } from './cell-faults.ts';
+import { spansOf } from './cell-faults.ts';
 
 const settingsFile = 'sweep-cell.txt';
 

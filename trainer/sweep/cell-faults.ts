@@ -1,6 +1,7 @@
 /** The error that names all cells of a sweep that cannot be trained, each with the reason. */
 
 import { type HyperpolicyError, invalidArgument } from '../../src/contract/errors.ts';
+import { grouped } from '../../src/contract/grouped.ts';
 
 /** Values of a cell by the names of the grid, without the seed. */
 type Group = Readonly<Record<string, string>>;
@@ -37,15 +38,4 @@ export function spansOf(indices: readonly number[]): string {
     else spans.push([index, index]);
   }
   return spans.map(([first, last]) => (first === last ? `${first}` : `${first} to ${last}`)).join(', ');
-}
-
-/** In the order of the first of each. */
-export function grouped<T>(items: readonly T[], keyOf: (item: T) => string): Map<string, [T, ...T[]]> {
-  const groups = new Map<string, [T, ...T[]]>();
-  for (const item of items) {
-    const group = groups.get(keyOf(item));
-    if (group === undefined) groups.set(keyOf(item), [item]);
-    else group.push(item);
-  }
-  return groups;
 }

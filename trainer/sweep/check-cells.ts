@@ -1,13 +1,14 @@
 /** Finds the cells of a sweep that `train` would refuse, before the first begins. */
 
 import { HyperpolicyError } from '../../src/contract/errors.ts';
+import { grouped } from '../../src/contract/grouped.ts';
 import { isEnvFile } from '../../src/envs/env-file.ts';
 import type { Environment } from '../run/environment/environment.ts';
 import { openEnvironment } from '../run/environment/open.ts';
 import { environmentPlace } from '../run/environment-place.ts';
 import { checkConfig } from '../run/trainable.ts';
 import type { Cell } from './cell.ts';
-import { type CellFault, grouped, impossibleCells, spansOf } from './cell-faults.ts';
+import { type CellFault, impossibleCells, spansOf } from './cell-faults.ts';
 
 /**
  * Asks of each cell what `train` asks before it makes anything of a run: the settings beside each other, and beside the environment. Each

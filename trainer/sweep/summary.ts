@@ -1,5 +1,6 @@
 /** One table about a sweep: a row for each combination, over its seeds. */
 
+import { grouped } from '../../src/contract/grouped.ts';
 import { createRandom } from '../../src/contract/random.ts';
 import { bootstrapInterval, type Interval, interquartileMean, mean, standardDeviation } from '../report/statistics.ts';
 import { type MetricRecord, readMetrics } from '../run/metrics.ts';
@@ -23,23 +24,21 @@ export type SummaryRow = {
  * @param tell shows a line about a cell whose metrics cannot be read, and which is left out
  */
 export function summarise(cells: readonly Cell[], tell: (line: string) => void): SummaryRow[] {
-  const groups = new Map<string, { group: Cell['group']; returns: number[] }>();
-  for (const cell of cells.filter(isDone)) {
+  const ended = cells.filter(isDone).flatMap((cell) => {
     const last = lastReturn(cell, tell);
-    if (last === undefined) continue;
-    const key = JSON.stringify(cell.group);
-    const known = groups.get(key) ?? { group: cell.group, returns: [] };
-    known.returns.push(last);
-    groups.set(key, known);
-  }
-  return [...groups.values()].map(({ group, returns }) => ({
-    group,
-    seedCount: returns.length,
-    mean: mean(returns),
-    standardDeviation: standardDeviation(returns),
-    interquartileMean: interquartileMean(returns),
-    interval: bootstrapInterval(returns, interquartileMean, { random: createRandom(0) }),
-  }));
+    return last === undefined ? [] : [{ group: cell.group, last }];
+  });
+  return [...grouped(ended, ({ group }) => JSON.stringify(group)).values()].map((same) => {
+    const returns = same.map(({ last }) => last);
+    return {
+      group: same[0].group,
+      seedCount: returns.length,
+      mean: mean(returns),
+      standardDeviation: standardDeviation(returns),
+      interquartileMean: interquartileMean(returns),
+      interval: bootstrapInterval(returns, interquartileMean, { random: createRandom(0) }),
+    };
+  });
 }
 
 /** Of its last evaluation; undefined if there is none. */
