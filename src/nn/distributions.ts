@@ -24,10 +24,6 @@ export const gaussianLogProb = ({ mean, logStd }: Gaussian, x: tf.Tensor): tf.Te
 export const noiseLogProb = ({ logStd }: Pick<Gaussian, 'logStd'>, noise: tf.Tensor): tf.Tensor =>
   tf.sum(tf.neg(tf.add(tf.mul(tf.square(noise), 0.5), tf.add(logStd, halfLogTwoPi))), -1);
 
-/** Entropy: sum of log std + (1 + log 2 pi) / 2, [...]. `logStd` must have its A values. */
-export const gaussianEntropy = ({ logStd }: Pick<Gaussian, 'logStd'>): tf.Tensor =>
-  tf.sum(tf.add(logStd, 0.5 + halfLogTwoPi), -1);
-
 /**
  * KL(p || q) = sum of log(std_q / std_p) + (std_p^2 + (mean_p - mean_q)^2) / (2 std_q^2) - 1/2, [...]. Also the divergence of
  * the two squashed by the same tanh, as that is a bijection.

@@ -3,7 +3,6 @@ import * as tf from '@tensorflow/tfjs-core';
 import '../../src/trace/differentiate.ts';
 import { beforeAll, describe, expect, test } from 'vitest';
 import {
-  gaussianEntropy,
   gaussianKl,
   gaussianLogProb,
   gaussianSample,
@@ -44,18 +43,16 @@ describe('a Gaussian', () => {
     expect(second).toBeCloseTo(-1 - 2, 6);
   });
 
-  test('has the entropy and the divergence of the integrals of its density', () => {
+  test('has the divergence that the integral of its density gives', () => {
     const [p, q] = [
       [0.3, 0.5],
       [-0.4, 0.9],
     ] as const;
-    const entropy = -integrate((x) => normalDensity(x, ...p) * Math.log(normalDensity(x, ...p)), 6);
     const kl = integrate((x) => normalDensity(x, ...p) * Math.log(normalDensity(x, ...p) / normalDensity(x, ...q)), 6);
     const one = ([mean, std]: readonly [number, number]) => ({
       mean: tf.tensor1d([mean]),
       logStd: tf.tensor1d([Math.log(std)]),
     });
-    expect(values(gaussianEntropy(one(p)))[0]).toBeCloseTo(entropy, 4);
     expect(values(gaussianKl(one(p), one(q)))[0]).toBeCloseTo(kl, 4);
     expect(values(gaussianKl(one(p), one(p)))[0]).toBeCloseTo(0, 6);
   });

@@ -76,7 +76,7 @@ test('more transitions narrow the product', () => {
 test('the mean of outputs sees neither the order nor the number of equal transitions', () => {
   const { parameters, data } = setUp('pearl-encoder');
   const encoder = createEncoder({ architecture: 'pearl-encoder', hiddenSizes: [16, 12], aggregation: 'mean' }, sizes);
-  expect(encoder.factors).toBeUndefined();
+  expect(encoder.steps.aggregation).toBe('mean');
   const x = tf.tensor3d(data, [2, 5, 7]);
   const parts = (input: tf.Tensor) => {
     const { mean, variance } = encoder.posterior(parameters, input as tf.Tensor3D);

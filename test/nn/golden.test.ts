@@ -2,11 +2,10 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, test } from 'vitest';
-import { ensembleQ, memberActionGradient, memberQ } from '../../src/nn/critics/critic.ts';
+import { actionGradient, ensembleQ, memberQ } from '../../src/nn/critics/critic.ts';
 import { networkSpecs } from '../../src/nn/network.ts';
 import { type Parameters, shapesOf } from '../../src/nn/parameters.ts';
 import { logProbOf, policyOutput } from '../../src/nn/policies/policy.ts';
-import { toTheirs } from '../../src/nn/reference/arrange.ts';
 import { type ReferenceNetwork, referenceNetwork, referenceParameters } from '../../src/nn/reference/network.ts';
 import { compile } from '../../src/onnx/compile.ts';
 import { floatTensor } from '../../src/onnx/session.ts';
@@ -23,6 +22,7 @@ import {
   shapesIn,
   sizesIn,
   stateDict,
+  toTheirs,
 } from './reference.ts';
 
 const tolerance = 1e-4;
@@ -80,8 +80,11 @@ function outputs(
     const output = policyOutput(network.policy, parameters, states, contexts);
     return { mu: output.mean, log_std: output.logStd!, log_prob: logProbOf(network.policy, output, action) };
   }
-  const inputs = [parameters, states, action as tf.Tensor2D, contexts] as const;
-  return { q: ensembleQ(network.critic, ...inputs), dq_da: memberActionGradient(network.critic, 0, ...inputs) };
+  const { critic } = network;
+  return {
+    q: ensembleQ(critic, parameters, states, action as tf.Tensor2D, contexts),
+    dq_da: actionGradient((a) => memberQ(critic, 0, parameters, states, a, contexts), action as tf.Tensor2D),
+  };
 }
 
 /** Largest difference, on the scale of the largest expected value. */

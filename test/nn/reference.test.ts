@@ -2,9 +2,9 @@
 
 import { describe, expect, test } from 'vitest';
 import { networkSpecs } from '../../src/nn/network.ts';
-import { placement, toOurs, toTheirs } from '../../src/nn/reference/arrange.ts';
+import { placement, toOurs } from '../../src/nn/reference/arrange.ts';
 import { referenceNames, referenceNetwork } from '../../src/nn/reference/network.ts';
-import { referenceCases, shapesIn } from './reference.ts';
+import { referenceCases, shapesIn, toTheirs } from './reference.ts';
 
 const shapes = shapesIn(referenceCases.find(([name]) => name === 'sa-hyper-critic-narrow')![1]);
 const sizes = { observationSize: 4, actionSize: 2, contextSize: 0 };

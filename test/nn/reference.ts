@@ -1,6 +1,7 @@
 /** The reference networks' parameters and inputs by formula, and cases of figures that they computed. */
 
 import { readdirSync, readFileSync } from 'node:fs';
+import type { Placement } from '../../src/nn/reference/arrange.ts';
 
 export type ReferenceParameter = { readonly name: string; readonly shape: readonly number[]; readonly bound: number };
 
@@ -106,3 +107,6 @@ export function caseInputs(golden: ReferenceCase): Record<string, { data: Float3
     action: isMaml ? action : { ...action, data: action.data.map(Math.tanh) },
   };
 }
+
+/** One of our tensors in the reference's layout. */
+export const toTheirs = (ours: Float32Array, place: Placement): Float32Array => ours.map((_, i) => ours[place(i)]!);

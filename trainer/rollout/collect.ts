@@ -4,7 +4,7 @@
  */
 
 import { invalidArgument } from '../../src/contract/errors.ts';
-import { runToEnd, type Sliced } from '../../src/contract/sliced.ts';
+import type { Sliced } from '../../src/contract/sliced.ts';
 import { type SpecSizes, specSizes } from '../../src/contract/tensor-spec.ts';
 import { requireMemory } from '../machine/memory.ts';
 import type { Transition } from '../replay/replay-buffer.ts';
@@ -45,24 +45,22 @@ export type Rollout = {
   readonly episodes: readonly FinishedEpisode[];
 };
 
-/**
- * Continues the episodes in progress; `reset` the environments first for new ones.
- * @throws HyperpolicyError invalid_argument: a step count that is not a positive integer, more steps than fit in memory, an action that
- *   is not finite
- */
-export const collectRollout = (options: RolloutOptions): Rollout => runToEnd(rolloutSlices(options));
-
 export type RolloutOptions = {
   readonly env: VectorEnv;
   readonly policy: BatchPolicy;
   readonly stepCount: number;
 };
 
-/** {@link collectRollout}: slices end while a step is in progress, so that whoever runs them may do something else beside it. */
+/**
+ * Continues the episodes in progress; `reset` the environments first for new ones. Slices end while a step is in progress, so that
+ * whoever runs them may do something else beside it.
+ * @throws HyperpolicyError invalid_argument: a step count that is not a positive integer, more steps than fit in memory, an action that
+ *   is not finite
+ */
 export function* rolloutSlices({ env, policy, stepCount }: RolloutOptions): Sliced<Rollout> {
   if (!Number.isSafeInteger(stepCount) || stepCount < 1) {
     throw invalidArgument({
-      where: 'collectRollout: stepCount',
+      where: 'rolloutSlices: stepCount',
       expected: 'a positive integer',
       actual: `${stepCount}`,
     });

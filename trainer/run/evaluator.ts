@@ -1,6 +1,5 @@
-/** Evaluators: in the loop's own thread, which does not learn meanwhile, or in another thread. */
+/** What an evaluator is, and the evaluation that each makes. */
 
-import type { Env } from '../../src/envs/env.ts';
 import { type EvaluationOptions, type EvaluationResult, evaluate } from './evaluation.ts';
 import { tasksInRange, tasksOutOfRange } from './held-out-tasks.ts';
 
@@ -25,13 +24,6 @@ export type Evaluator = {
   evaluate(order: EvaluationOrder, signal: AbortSignal | undefined): Promise<Evaluated>;
   dispose(): Promise<void>;
 };
-
-/** @param env of evaluations alone; disposed with the evaluator */
-export const createLocalEvaluator = (env: Env, act: EvaluationOptions['act']): Evaluator => ({
-  isConcurrent: false,
-  evaluate: (order, signal) => evaluateOn({ env, act, signal }, order),
-  dispose: async () => env.dispose(),
-});
 
 /** An evaluation on this thread. */
 export async function evaluateOn(

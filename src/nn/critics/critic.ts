@@ -133,16 +133,6 @@ function checkedContext(
 export const actionGradient = <T extends tf.Tensor>(q: (action: T) => tf.Tensor, action: T): T =>
   tf.grad((a: tf.Tensor) => tf.sum(q(a as T)))(action) as T;
 
-/** The gradient of the i-th member's q with respect to the action, [B, A], in the critic's own units. */
-export const memberActionGradient = (
-  critic: Critic,
-  i: number,
-  parameters: Parameters,
-  observation: tf.Tensor2D,
-  action: tf.Tensor2D,
-  context?: tf.Tensor2D,
-): tf.Tensor2D => actionGradient((a) => memberQ(critic, i, parameters, observation, a, context), action);
-
 /** Every member's q, [B, Q], from the members' parameters or from the critic's stacks. The context is [B, C], or [1, C] for all rows. */
 export function ensembleQ(
   critic: Critic,

@@ -9,13 +9,14 @@ import { type CriticSizes, concatInputs, type QFunction } from './critic.ts';
 import { criticInputSize } from './mlp.ts';
 
 const blockCount = 2;
+const width = 512;
 
 /**
  * Lin -> LN -> ReLU, two blocks h + LN(Lin(ReLU(LN(Lin h)))), Lin -> 1; width 512.
  *
  * Source: Nauman et al. 2024 (BRO, "BroNet"); one value instead of quantiles.
  */
-export function bronetQ(sizes: CriticSizes, width = 512): QFunction {
+export function bronetQ(sizes: CriticSizes): QFunction {
   const inputSize = criticInputSize(sizes);
   const dense = (name: string, inputs: number): ParameterSpecs => ({
     ...withPrefix(name, linearSpecs(inputs, width, defaultLinear(inputs))),
@@ -58,7 +59,7 @@ const expansion = 4;
  *
  * Source: Lee et al. 2025 (SimbaV2); one value instead of a categorical distribution.
  */
-export function simbaV2Q(sizes: CriticSizes, width = 512): QFunction {
+export function simbaV2Q(sizes: CriticSizes): QFunction {
   const inputSize = criticInputSize(sizes) + 1;
   const scaled = (inputs: number, outputs: number): ParameterSpecs => ({
     weight: { shape: [inputs, outputs], initialise: normal },

@@ -17,8 +17,6 @@ export type Encoder = {
   readonly specs: ParameterSpecs;
   /** Transitions of N tasks, [N, T, D], to their posteriors. */
   posterior(parameters: Parameters, transitions: tf.Tensor3D): Posterior;
-  /** Present if the posterior is the product of one Gaussian per transition: those of transitions [N, D]. */
-  readonly factors?: ((parameters: Parameters, transitions: tf.Tensor2D) => Posterior) | undefined;
   /** For transitions that come one after the other. */
   readonly steps: EncoderSteps;
 };

@@ -82,7 +82,6 @@ function productEncoder(sizes: EncoderSizes, hiddenSizes: readonly number[]): En
       const perTask = (x: tf.Tensor) => tf.reshape(x, [taskCount, stepCount, latentSize]);
       return productOfGaussians({ mean: perTask(mean), variance: perTask(variance) }, 1) as Posterior;
     },
-    factors,
     steps: {
       aggregation: 'product',
       memorySize: 0,

@@ -30,9 +30,3 @@ export function toOurs(theirs: Float32Array, place: Placement): Float32Array {
   });
   return ours;
 }
-
-export function toTheirs(ours: Float32Array, place: Placement): Float32Array {
-  const theirs = new Float32Array(ours.length);
-  for (let i = 0; i < theirs.length; i++) theirs[i] = ours[place(i)]!;
-  return theirs;
-}

@@ -16,9 +16,10 @@ import type { OffPolicyLearner } from '../../../trainer/off-policy/learner.ts';
 import { createVectorEnv } from '../../../trainer/rollout/vector-env.ts';
 import { loadNewestCheckpoint } from '../../../trainer/run/checkpoint.ts';
 import { createEvaluationThread } from '../../../trainer/run/evaluation-thread.ts';
-import { createLocalEvaluator, type Evaluator } from '../../../trainer/run/evaluator.ts';
+import type { Evaluator } from '../../../trainer/run/evaluator.ts';
 import { readMetrics } from '../../../trainer/run/metrics.ts';
 import type { Portable } from '../../../trainer/run/portable-policy.ts';
+import { createLocalEvaluator } from './run-alone.ts';
 
 const environment = 'Pendulum-v1';
 const seed = 3;

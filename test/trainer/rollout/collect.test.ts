@@ -4,9 +4,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { runToEnd } from '../../../src/contract/sliced.ts';
 import { createEnvironment } from '../../../src/envs/registry.ts';
 import { readPackage } from '../../../src/package/package.ts';
-import { collectRollout } from '../../../trainer/rollout/collect.ts';
+import { type RolloutOptions, rolloutSlices } from '../../../trainer/rollout/collect.ts';
 import { type BatchPolicy, createPackagePolicy, createRandomPolicy } from '../../../trainer/rollout/policy.ts';
 import { createVectorEnv, type VectorEnv } from '../../../trainer/rollout/vector-env.ts';
 import { publishRandomPackage } from '../../random-package.ts';
@@ -27,6 +28,8 @@ const keep = <T extends { dispose(): unknown }>(item: T): T => {
 
 const create = async (env: string, options: { threadCount?: number; contexts?: number[][] } = {}): Promise<VectorEnv> =>
   keep(await createVectorEnv({ env, environmentCount: 4, seed: 5, threadCount: 2, ...options }));
+
+const collectRollout = (options: RolloutOptions) => runToEnd(rolloutSlices(options));
 
 describe('a rollout', () => {
   it('keeps the last observation of an episode and starts the next one after it', async () => {

@@ -51,14 +51,6 @@ export type ActionNoise = {
   fill(rows: Float32Array): void;
 };
 
-/** Actions are deterministic. */
-export const noNoise: ActionNoise = {
-  seek() {},
-  fill(rows) {
-    rows.fill(0);
-  },
-};
-
 /** Random stream of the noise; the environments' episodes have seeds of their own. */
 const noiseStream = 6;
 

@@ -10,14 +10,8 @@ import { add, dot, normalise, scale, subtract, type Vector } from './vector.ts';
 /** Rows from the top, RGB, 8 bits each. */
 export type Picture = { readonly width: number; readonly height: number; readonly pixels: Uint8Array };
 
-export type RenderOptions = {
-  readonly width: number;
-  readonly height: number;
-  readonly camera: Camera;
-  /** Samples per pixel along each axis. */
-  readonly samples?: number;
-};
-
+/** Samples per pixel along each axis. */
+const samples = 2;
 /** Half the picture's height at distance 1 from the eye. */
 const halfHeight = Math.tan((45 / 2) * (Math.PI / 180));
 const sun: Vector = normalise([0.35, -0.55, 1]);
@@ -29,17 +23,13 @@ const sky: readonly [top: Vector, horizon: Vector] = [
   [0.9, 0.93, 0.96],
 ];
 
-/** Draws one pose [S, 7]. A plane among the shapes is the floor z = 0. */
-export const render = (shapes: readonly Shape[], pose: Float64Array, options: RenderOptions): Picture =>
-  createRenderer(shapes, options)(pose, options.camera);
-
 /**
- * Draws poses of the same shapes, one after the other.
+ * Draws poses of the same shapes, one after the other. A plane among the shapes is the floor z = 0.
  * @returns draws a pose [S, 7]
  */
 export function createRenderer(
   shapes: readonly Shape[],
-  { width, height, samples = 2 }: Omit<RenderOptions, 'camera'>,
+  { width, height }: Pick<Picture, 'width' | 'height'>,
 ): (pose: Float64Array, camera: Camera) => Picture {
   const [columns, rows] = [width * samples, height * samples];
   const floor = shapes.find(({ kind }) => kind === 'plane')?.colour;
@@ -58,7 +48,7 @@ export function createRenderer(
     });
     paintBackground(canvas, floor, solids.map(shadeOf), light);
     paintSolids(canvas, solids, light);
-    return average(width, height, samples, light);
+    return average(width, height, light);
   };
 }
 
@@ -191,7 +181,7 @@ function floorBrightness(x: number, y: number, shades: readonly Shade[], dark: B
   return base;
 }
 
-function average(width: number, height: number, samples: number, light: Float64Array): Picture {
+function average(width: number, height: number, light: Float64Array): Picture {
   const pixels = new Uint8Array(width * height * 3);
   const rowSize = width * samples * 3;
   const factor = 255 / samples ** 2;

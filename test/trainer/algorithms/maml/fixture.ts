@@ -7,6 +7,7 @@ import { type MamlConfig, type MamlPolicy, mamlDefaults } from '../../../../trai
 import { createMetaObjective, type MetaObjective } from '../../../../trainer/algorithms/maml/meta-objective.ts';
 import { createMamlNetworks, type MamlNetworks } from '../../../../trainer/algorithms/maml/networks.ts';
 import { createTaskArrays, type StepArrays, type TaskArrays } from '../../../../trainer/algorithms/maml/steps.ts';
+import type { ActionNoise } from '../../../../trainer/algorithms/maml/task-policies.ts';
 import { createTracedEngine } from '../../../../trainer/engine/traced.ts';
 import type { Objective } from './float64.ts';
 
@@ -24,6 +25,14 @@ export const smallConfig = (policy: MamlPolicy): MamlConfig => ({
   taskCount: 2,
   episodeCount: 2,
 });
+
+/** Actions are deterministic. */
+export const noNoise: ActionNoise = {
+  seek() {},
+  fill(rows) {
+    rows.fill(0);
+  },
+};
 
 export const tracedEngine = createTracedEngine({ threadCount: 1 });
 

@@ -2,10 +2,11 @@
 
 import { readFileSync } from 'node:fs';
 import { plainSpec } from '../../../../src/contract/tensor-spec.ts';
-import { placement, toOurs, toTheirs } from '../../../../src/nn/reference/arrange.ts';
+import { placement, toOurs } from '../../../../src/nn/reference/arrange.ts';
 import { referenceNetwork } from '../../../../src/nn/reference/network.ts';
 import { type MamlConfig, mamlDefaults } from '../../../../trainer/algorithms/maml/config.ts';
 import { createMamlNetworks, type MamlNetworks } from '../../../../trainer/algorithms/maml/networks.ts';
+import { toTheirs } from '../../../nn/reference.ts';
 
 type Phase = { readonly start: number; readonly task: number; readonly post: number };
 export type SetName = 'pre' | 'post';

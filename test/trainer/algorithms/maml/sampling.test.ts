@@ -15,8 +15,8 @@ import { createMamlNetworks } from '../../../../trainer/algorithms/maml/networks
 import { createTaskSource } from '../../../../trainer/algorithms/maml/parts.ts';
 import { createSampler } from '../../../../trainer/algorithms/maml/sampler.ts';
 import { createTaskArrays } from '../../../../trainer/algorithms/maml/steps.ts';
-import { createTaskPolicies, noNoise } from '../../../../trainer/algorithms/maml/task-policies.ts';
-import { smallConfig, tracedEngine } from './fixture.ts';
+import { createTaskPolicies } from '../../../../trainer/algorithms/maml/task-policies.ts';
+import { noNoise, smallConfig, tracedEngine } from './fixture.ts';
 
 const open: { dispose(): unknown }[] = [];
 afterEach(async () => {

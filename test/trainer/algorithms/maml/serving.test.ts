@@ -13,12 +13,12 @@ import { createMamlLearner, type MamlLearner } from '../../../../trainer/algorit
 import { mamlModel } from '../../../../trainer/algorithms/maml/model.ts';
 import { createSampler, type Sampler } from '../../../../trainer/algorithms/maml/sampler.ts';
 import { createTaskArrays, type StepArrays } from '../../../../trainer/algorithms/maml/steps.ts';
-import { type ActionNoise, createTaskPolicies, noNoise } from '../../../../trainer/algorithms/maml/task-policies.ts';
+import { type ActionNoise, createTaskPolicies } from '../../../../trainer/algorithms/maml/task-policies.ts';
 import { publishModel } from '../../../../trainer/export/package.ts';
 import { episodeSeed } from '../../../../trainer/rollout/rows.ts';
 import { startTestServer, temporaryStore } from '../../../server/fixtures.ts';
 import { expectAdaptsAsServed } from '../../rollout/adapts-as-served.ts';
-import { tracedEngine } from './fixture.ts';
+import { noNoise, tracedEngine } from './fixture.ts';
 
 const episodeCount = 3;
 const episodeStepCount = 20;

@@ -8,7 +8,7 @@ import { createEnvironment } from '../../../../src/envs/registry.ts';
 import { poseSize, type Shape } from '../../../../src/envs/scene.ts';
 import { encodeGif } from '../../../../trainer/rollout/pictures/gif.ts';
 import { encodePng, joinPictures } from '../../../../trainer/rollout/pictures/png.ts';
-import { type Picture, render } from '../../../../trainer/rollout/pictures/render.ts';
+import { createRenderer, type Picture } from '../../../../trainer/rollout/pictures/render.ts';
 import { lookAt, placeSolids, type Solid } from '../../../../trainer/rollout/pictures/solid.ts';
 import { encodeTrajectory, recordTrajectory } from '../../../../trainer/rollout/pictures/trajectory.ts';
 import { add, dot, normalise, rotate, scale, type Vector } from '../../../../trainer/rollout/pictures/vector.ts';
@@ -134,7 +134,9 @@ describe('the renderer', () => {
     { name: 'ball', kind: 'sphere', size: [0.5], colour: [1, 0, 0] },
   ];
   const pose = Float64Array.from([0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0]);
-  const picture = render(shapes, pose, { width: 60, height: 40, camera: lookAt([0, 0, 1], [0, -1, 0.2], 5) });
+  const draw = (drawn: Shape[]) =>
+    createRenderer(drawn, { width: 60, height: 40 })(pose, lookAt([0, 0, 1], [0, -1, 0.2], 5));
+  const picture = draw(shapes);
   const at = (x: number, y: number) => Array.from(picture.pixels.subarray((y * 60 + x) * 3, (y * 60 + x) * 3 + 3));
 
   it('puts what it looks at in the middle, the sky above and the floor below', () => {
@@ -148,11 +150,7 @@ describe('the renderer', () => {
   });
 
   it('darkens the floor behind the ball as seen from the light', () => {
-    const unshadowed = render([shapes[0]!], pose, {
-      width: 60,
-      height: 40,
-      camera: lookAt([0, 0, 1], [0, -1, 0.2], 5),
-    });
+    const unshadowed = draw([shapes[0]!]);
     const darker = Array.from({ length: 60 * 40 }, (_, i) => i).filter((i) => {
       const isBall = picture.pixels[3 * i + 1] === 0;
       return !isBall && picture.pixels[3 * i]! < unshadowed.pixels[3 * i]! - 20;
