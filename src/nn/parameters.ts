@@ -9,7 +9,7 @@ export type Drawn = (name: string) => Float32Array;
 /** Fills a parameter's first values; `out` has the parameter's size, row-major. */
 export type Initialiser = (out: Float32Array, random: Random, drawn: Drawn) => void;
 
-export type ParameterSpec = { readonly shape: readonly number[]; readonly initialise: Initialiser };
+type ParameterSpec = { readonly shape: readonly number[]; readonly initialise: Initialiser };
 
 /** Name -> spec, in the order in which parameters are stored and drawn. */
 export type ParameterSpecs = Readonly<Record<string, ParameterSpec>>;

@@ -9,7 +9,7 @@ const pageBytes = 65_536;
 /** WASM's 32-bit address space, in float32 values. */
 const floatCountMax = 2 ** 30;
 /** Arrays begin at multiples of this many float32 values, 64 bytes: a cache line. */
-export const alignment = 16;
+const alignment = 16;
 
 /** Rounds a count up to the alignment. */
 export const aligned = (count: number): number => Math.ceil(count / alignment) * alignment;

@@ -2,7 +2,7 @@
 
 import { aligned } from './arena.ts';
 
-export type LayoutEntry = {
+type LayoutEntry = {
   readonly name: string;
   readonly shape: readonly number[];
   /** First value in the flat array; a multiple of 16 but within a stack. */

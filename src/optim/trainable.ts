@@ -5,7 +5,7 @@ import { aligned, createArena } from './arena.ts';
 import { createLayout, type Layout, type Stacks, stackViewsOf, viewsOf } from './layout.ts';
 import { polyak } from './polyak.ts';
 
-export type Views = Readonly<Record<string, Float32Array>>;
+type Views = Readonly<Record<string, Float32Array>>;
 
 export type TrainableOptions = {
   /** Name -> shape of each parameter. */

@@ -36,7 +36,7 @@ export type GradientNoiseOptions = {
 export type NoiseProgress = Pick<Progress, 'report' | 'print'>;
 
 /** Mean returns of the test tasks' episodes. */
-export type Returns = {
+type Returns = {
   /** Before adaptation. */
   readonly preReturn: number;
   /** After it. */
@@ -44,7 +44,7 @@ export type Returns = {
 };
 
 /** One update, and what came of it. */
-export type Update = Returns & {
+type Update = Returns & {
   /** Length of the step in the parameters; 0 if it was refused. */
   readonly norm: number;
   /** Whether the line search accepted a step. */

@@ -8,7 +8,7 @@ import { floatTensor, indexTensor, openSession, type Session, type TensorMap } f
 import type { ModelPackage } from '../../src/package/package.ts';
 
 /** N rows, environment units. */
-export type CriticRows = {
+type CriticRows = {
   /** [N, O] */
   readonly observations: Float32Array;
   /** [N, A] */

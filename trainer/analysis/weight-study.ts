@@ -75,7 +75,7 @@ export type WeightStudy = {
   readonly shown: readonly ShownWeights[];
 };
 
-export type ShownWeights = {
+type ShownWeights = {
   readonly bins: Bins;
   /** By version, the plain network's last: the fraction of its weights in each bin. Weights beyond the bins are in none. */
   readonly fractions: readonly (readonly number[])[];

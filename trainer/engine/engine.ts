@@ -26,7 +26,7 @@ export type Computation = {
  * A computation that begins with its former result, repeated several times in one run. If it runs on a device, the state
  * stays there between the passes.
  */
-export type RepeatedDefinition = {
+type RepeatedDefinition = {
   readonly name: string;
   /** Passes of one run. */
   readonly passCount: number;

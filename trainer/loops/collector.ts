@@ -16,7 +16,7 @@ import type { SavedState, StateArray } from '../run/saved-state.ts';
 import { runInTurns } from '../run/turns.ts';
 import { type ActionPositions, NextActions } from './next-actions.ts';
 
-export type FinishedEpisode = {
+type FinishedEpisode = {
   /** Undiscounted sum of rewards. */
   readonly episodeReturn: number;
   readonly episodeLength: number;

@@ -9,7 +9,7 @@ import { hyperShape } from './hyper-settings.ts';
 import { policyShape } from './policies.ts';
 
 /** A critic as `src/nn/critics/registry.ts` takes it. */
-export const criticSchema = z.strictObject({
+const criticSchema = z.strictObject({
   architecture: setting(oneOf<readonly [string, ...string[]]>(criticNames), {
     flag: '--critic <architecture>',
     help: 'a critic of "hyperpolicy architectures"; what it lists as "sa-hyper rank 16" is sa-hyper with --set algorithm.critic.headRank=16',

@@ -18,7 +18,7 @@ import { boundBatch, copyBatch } from './transitions.ts';
 import type { Updates } from './updates.ts';
 
 /** A network that updates change. */
-export type UpdatedNetwork = {
+type UpdatedNetwork = {
   readonly arrays: NetworkArrays;
   readonly adam: Adam;
   /** Its steps in one pass; 0 if it stays as it is. */
@@ -26,7 +26,7 @@ export type UpdatedNetwork = {
 };
 
 /** Networks by name, tensors of losses and the like by name. */
-export type PassResult = { readonly networks: Readonly<Record<string, NetworkTensors>>; readonly metrics: Parameters };
+type PassResult = { readonly networks: Readonly<Record<string, NetworkTensors>>; readonly metrics: Parameters };
 
 /**
  * One pass, of one update or of several that belong together.

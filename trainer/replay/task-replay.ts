@@ -43,7 +43,7 @@ export type TaskReplayState = {
 type TaskState = { readonly all: ReplayState['state'] } & Partial<EncoderState>;
 type EncoderState = { readonly context: ReplayState['state'] } & Omit<EpisodesState, 'rows'>;
 
-export type TaskBuffers = {
+type TaskBuffers = {
   /** Transitions for updates. */
   readonly count: number;
   /** Those for the encoder; undefined if there is none. */

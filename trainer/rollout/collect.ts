@@ -11,7 +11,7 @@ import type { Transition } from '../replay/replay-buffer.ts';
 import type { BatchPolicy } from './policy.ts';
 import type { BatchView, VectorEnv } from './vector-env.ts';
 
-export type FinishedEpisode = {
+type FinishedEpisode = {
   /** The environment's place in the batch. */
   readonly row: number;
   /** The step, of the T, that ended it. */

@@ -9,7 +9,7 @@ import { createSmallNetwork, type SmallWeights } from '../../src/onnx/small-netw
 import type { Manifest } from '../../src/package/manifest.ts';
 import type { ModelPackage } from '../../src/package/package.ts';
 
-export type NetworkRows = {
+type NetworkRows = {
   readonly observations: Float32Array; // [N, O]
   /** Tasks of the environment, C may be 0; not looked at by a policy that reads none. */
   readonly contexts: Float64Array; // [N, C]

@@ -144,7 +144,7 @@ export type RunContext = {
   readonly now?: (() => number) | undefined;
 };
 
-export type RunObserver = {
+type RunObserver = {
   /** @param step 0, or that of the checkpoint */
   begin(step: number): void;
   record(record: MetricRecord): void;

@@ -14,7 +14,7 @@ export type CriticSizes = {
 };
 
 /** What a dynamic network may read: one [..., size] each. */
-export type CriticInputs = {
+type CriticInputs = {
   readonly observation?: tf.Tensor | undefined;
   readonly action: tf.Tensor;
   readonly context?: tf.Tensor | undefined;
@@ -70,7 +70,7 @@ export type Critic = {
 };
 
 /** One parameter of all members as one tensor: its name under `stack.`, theirs in order, and its shape, [Q, ...]. */
-export type ParameterStack = {
+type ParameterStack = {
   readonly name: string;
   readonly members: readonly string[];
   readonly shape: readonly number[];

@@ -9,7 +9,7 @@ import { type CriticSizes, type CriticSplit, concatInputs, type QFunction } from
 export type HyperCriticName = 'sa-hyper' | 'as-hyper' | 'emb-hyper';
 
 /** Size of emb-hyper's trainable meta variable. */
-export const embeddingSize = 5;
+const embeddingSize = 5;
 
 /** U(0, 1). Source: Sarafian et al. 2021, released code. */
 const unitUniform: Initialiser = (out, random) => {

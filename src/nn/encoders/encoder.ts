@@ -22,7 +22,7 @@ export type Encoder = {
 };
 
 /** What an encoder gives for each transition, to be kept and joined: see latent-knowledge.ts. */
-export type EncoderSteps = {
+type EncoderSteps = {
   readonly aggregation: Aggregation;
   /** Values of the memory; 0 if it is not recurrent. */
   readonly memorySize: number;

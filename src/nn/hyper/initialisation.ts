@@ -25,7 +25,7 @@ export type HyperInitialisation = (typeof hyperInitialisations)[number];
 export type LayerRole = 'first' | 'last' | 'log-std';
 
 /** Bounds of the uniform head weights in the `hyperl` scheme. Source: Sarafian et al. 2021, released code. */
-export const hyperlHeadBounds: Readonly<Record<LayerRole, number>> = { first: 0.05, last: 0.008, 'log-std': 0.001 };
+const hyperlHeadBounds: Readonly<Record<LayerRole, number>> = { first: 0.05, last: 0.008, 'log-std': 0.001 };
 
 type HeadSizes = { readonly embeddingSize: number; readonly inputSize: number; readonly role: LayerRole };
 

@@ -18,7 +18,7 @@ export type ReferenceSizes = {
 };
 
 /** Where one of the reference's tensors goes. */
-export type ReferenceTensor = { readonly ours: string; readonly place: Placement };
+type ReferenceTensor = { readonly ours: string; readonly place: Placement };
 
 export type ReferenceNetwork = {
   readonly network: Network;

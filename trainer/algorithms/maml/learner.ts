@@ -31,7 +31,7 @@ export type MamlLearnerOptions = {
   readonly episodeStepCountMax: number;
 };
 
-export type Adaptation = {
+type Adaptation = {
   /** Per task, under the policy before and after adaptation. */
   readonly pre: TaskReturns;
   readonly post: TaskReturns;
@@ -42,7 +42,7 @@ export type Adaptation = {
 export type Iteration = Adaptation & { readonly trpo: TrpoReport; readonly seconds: IterationSeconds };
 
 /** Durations of the parts of an iteration. */
-export type IterationSeconds = {
+type IterationSeconds = {
   /** Both sets of episodes, with their advantages. */
   readonly sampling: number;
   /** The adapted policies. */

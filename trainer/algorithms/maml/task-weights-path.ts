@@ -21,7 +21,7 @@ import { type MamlNetworks, type MetaShapes, type MetaViews, readRates, readTask
 import type { WeightViews } from './task-computations.ts';
 
 /** Arrays of the runs. K inner steps; lists of K + 1 begin with the weights before the first. */
-export type PathMemory = {
+type PathMemory = {
   /** [T, C], environment units. */
   readonly contexts: Float32Array;
   /** K + 1, written by `weights`. */

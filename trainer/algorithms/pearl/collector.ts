@@ -51,7 +51,7 @@ export type Collection = {
   readonly posterior: Rollout | undefined;
 };
 
-export type Kept = {
+type Kept = {
   readonly stepCount: number;
   /** Mean return of the newest whole episodes; undefined if there were none. */
   readonly meanReturn: number | undefined;

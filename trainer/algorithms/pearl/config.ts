@@ -28,7 +28,7 @@ import {
  * - `oracle-context`: z is the task itself; no encoder.
  * - `no-context`: no z; one policy for all tasks.
  */
-export const pearlAgents = ['pearl', 'hyper-pearl', 'oracle-context', 'no-context'] as const;
+const pearlAgents = ['pearl', 'hyper-pearl', 'oracle-context', 'no-context'] as const;
 export type PearlAgent = (typeof pearlAgents)[number];
 
 /** Whether an agent infers z. */

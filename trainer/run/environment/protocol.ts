@@ -44,7 +44,7 @@ export const controlByteCount = 4 * (slot.trail + trailSize);
 
 export const trailOf = (control: SharedArrayBuffer) => new Int32Array(control, 4 * slot.trail, trailSize);
 
-export type OpenRows = Pick<RowOptions, 'seed' | 'givenContexts'> & {
+type OpenRows = Pick<RowOptions, 'seed' | 'givenContexts'> & {
   readonly batch: number;
   readonly sizes: BatchSizes;
   readonly memory: SharedArrayBuffer;
