@@ -7,7 +7,7 @@ import { type Parameters, under } from '../../src/nn/parameters.ts';
 import { boundParameters, type ComputationDefinition, type Engine } from '../engine/engine.ts';
 import { modelOf } from '../engine/traced.ts';
 import type { PortablePolicy } from '../run/portable-policy.ts';
-import type { NetworkArrays } from './actor-critic.ts';
+import type { ReadArrays } from './actor-critic.ts';
 import type { ContextValues, ObservationValues } from './learner.ts';
 import type { ActorCriticNetworks } from './networks.ts';
 import { type States, statesOf } from './transitions.ts';
@@ -27,7 +27,7 @@ export type ActingOptions = {
   /** Name of the computation. */
   readonly name: string;
   readonly networks: ActorCriticNetworks;
-  readonly actor: Pick<NetworkArrays, 'parameters' | 'shapes'>;
+  readonly actor: ReadArrays;
   /** Whether `action` takes noise. */
   readonly noisy: boolean;
   /** Normalised action [1, A] of one observation. */

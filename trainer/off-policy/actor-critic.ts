@@ -13,13 +13,16 @@ export const initialisationStream = 0x696e6974;
 /** A network's arrays with their shapes, by name, to which computations are bound. */
 export type NetworkArrays = TrainableViews & { readonly shapes: Readonly<Record<string, readonly number[]>> };
 
+/** The part of them that computations read. */
+export type ReadArrays = Pick<NetworkArrays, 'parameters' | 'shapes'>;
+
 export type ActorCritic = {
   readonly trainables: { readonly actor: Trainable; readonly critic: Trainable };
   readonly actor: NetworkArrays;
   /** All critics; as stacks if they can be evaluated at once, which halves the operations. */
   readonly critics: NetworkArrays;
   /** The first critic alone, with what it shares with the others. No stacks, no gradients. */
-  readonly firstCritic: Pick<NetworkArrays, 'parameters' | 'shapes'>;
+  readonly firstCritic: ReadArrays;
 };
 
 /**

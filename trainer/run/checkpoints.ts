@@ -29,7 +29,7 @@ export type Checkpoints = {
   save(
     step: number,
     contents: () => Promise<{ readonly parts: Readonly<Record<string, SavedState>>; readonly state: JsonValue }>,
-    options?: { readonly hasChanged: boolean },
+    options: { readonly hasChanged: boolean },
   ): Promise<{ readonly path: string; readonly isNew: boolean }>;
 };
 
@@ -54,7 +54,7 @@ export function createCheckpoints(
         log?.warn({ step, error: (error as Error).message }, 'no checkpoint could be written; training goes on');
       }
     },
-    async save(step, contents, { hasChanged = false } = { hasChanged: false }) {
+    async save(step, contents, { hasChanged }) {
       if (savedStep === step && !hasChanged) return { path: join(directory, String(step)), isNew: false };
       options.files.flush();
       const { parts, state } = await contents();

@@ -1,11 +1,8 @@
 /** The policy and the encoder that collect: copies, as updates change the learner's own beside a collection. */
 
-import type { NetworkArrays } from '../../off-policy/actor-critic.ts';
+import type { ReadArrays } from '../../off-policy/actor-critic.ts';
 import { type LearnerState, learnerState } from '../../off-policy/learner-state.ts';
 import type { PearlParameters } from './parameters.ts';
-
-/** The arrays that computations read. */
-export type ReadArrays = Pick<NetworkArrays, 'parameters' | 'shapes'>;
 
 export type CollectingNetworks = {
   readonly policy: ReadArrays;

@@ -7,13 +7,13 @@ import type { Normalisation } from '../../../src/nn/normalisation.ts';
 import { shapesOf } from '../../../src/nn/parameters.ts';
 import type { TrainedModel } from '../../export/model.ts';
 import { infers, type PearlConfig } from './config.ts';
-import { criticConfig, type PearlNetworks, policyConfig, type TaskNetworks } from './networks.ts';
+import { type AgentNetworks, criticConfig, policyConfig } from './networks.ts';
 import type { PearlParameters } from './parameters.ts';
 import { pairsOf } from './tasks.ts';
 
 export type PearlModelOptions = {
   readonly config: PearlConfig;
-  readonly networks: TaskNetworks & Partial<Pick<PearlNetworks, 'encoder'>>;
+  readonly networks: AgentNetworks;
   readonly parameters: PearlParameters;
   /** Specs of the environment. */
   readonly specs: PolicySpecs;

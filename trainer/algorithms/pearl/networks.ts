@@ -35,6 +35,9 @@ export type PearlNetworks = TaskNetworks & {
   readonly encoder: Encoder;
 };
 
+/** Those of PEARL or of a baseline. */
+export type AgentNetworks = TaskNetworks & Partial<Pick<PearlNetworks, 'encoder'>>;
+
 /**
  * Hypernetworks: policy with meta = z, base = s; Q with meta = s, base = [a, z]; V with meta = s, base = z.
  *

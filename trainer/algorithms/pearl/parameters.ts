@@ -11,7 +11,7 @@ import {
   type NetworkArrays,
 } from '../../off-policy/actor-critic.ts';
 import type { PearlConfig } from './config.ts';
-import type { PearlNetworks, TaskNetworks } from './networks.ts';
+import type { AgentNetworks } from './networks.ts';
 
 export type PearlParameters = {
   readonly trainables: Readonly<Record<'policy' | 'q' | 'value', Trainable>>;
@@ -26,7 +26,7 @@ export type PearlParameters = {
 
 /** Freshly drawn; the target of V is equal to V. @param seed of the first values */
 export function createPearlParameters(
-  { policy, q, value, encoder }: TaskNetworks & Partial<Pick<PearlNetworks, 'encoder'>>,
+  { policy, q, value, encoder }: AgentNetworks,
   config: PearlConfig,
   seed: number,
 ): PearlParameters {

@@ -6,12 +6,13 @@ import { type PolicySpecs, specSizes } from '../../../src/contract/tensor-spec.t
 import type { TaskFamily } from '../../../src/envs/task-distribution.ts';
 import type { Engine } from '../../engine/engine.ts';
 import type { IterationsConfig, IterativeLearner } from '../../loops/iterations.ts';
+import type { ReadArrays } from '../../off-policy/actor-critic.ts';
 import { taskNormalisation } from '../../off-policy/policies.ts';
 import { createEpisodeBuffer } from '../../replay/episode-buffer.ts';
 import type { Transition } from '../../replay/replay-buffer.ts';
 import { createTaskReplay, type TaskReplay } from '../../replay/task-replay.ts';
 import type { VectorEnvOptions } from '../../rollout/vector-env.ts';
-import { createCollectingNetworks, type ReadArrays } from './collecting-networks.ts';
+import { createCollectingNetworks } from './collecting-networks.ts';
 import { collectorRandom, createCollector } from './collector.ts';
 import { infers, type PearlConfig } from './config.ts';
 import { type EvaluatedTasks, evaluateTasks } from './evaluation.ts';

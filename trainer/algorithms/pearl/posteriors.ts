@@ -11,7 +11,7 @@ import {
 } from '../../../src/posterior/latent-knowledge.ts';
 import { type BoundInput, boundParameters, type Engine } from '../../engine/engine.ts';
 import { encoderInputs, encoderResults } from '../../export/adaptation.ts';
-import type { NetworkArrays } from '../../off-policy/actor-critic.ts';
+import type { ReadArrays } from '../../off-policy/actor-critic.ts';
 import { type Batch, createBatch, partsOf } from '../../replay/batch.ts';
 import type { Transition } from '../../replay/replay-buffer.ts';
 import type { PearlConfig } from './config.ts';
@@ -23,7 +23,7 @@ export type PosteriorOptions = {
   readonly engine: Engine;
   readonly config: PearlConfig;
   readonly networks: PearlNetworks;
-  readonly encoder: Pick<NetworkArrays, 'parameters' | 'shapes'>;
+  readonly encoder: ReadArrays;
 };
 
 export type SamplePosteriors = {

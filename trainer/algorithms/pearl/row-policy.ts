@@ -8,7 +8,7 @@ import { actionOf, type PolicySplit, policyOutput } from '../../../src/nn/polici
 import { trace } from '../../../src/trace/trace.ts';
 import { type BoundInput, boundParameters, type Computation, type Engine } from '../../engine/engine.ts';
 import { layersFrom, namedLayers } from '../../export/graphs.ts';
-import type { NetworkArrays } from '../../off-policy/actor-critic.ts';
+import type { ReadArrays } from '../../off-policy/actor-critic.ts';
 import type { BatchPolicy } from '../../rollout/policy.ts';
 import type { TaskNetworks } from './networks.ts';
 
@@ -25,7 +25,7 @@ export type RowPolicy = BatchPolicy & {
 export type RowPolicyOptions = {
   readonly engine: Engine;
   readonly networks: TaskNetworks;
-  readonly policy: Pick<NetworkArrays, 'parameters' | 'shapes'>;
+  readonly policy: ReadArrays;
   readonly latentSize: number;
   readonly rowCount: number;
 };

@@ -10,7 +10,7 @@ import { boundBatch, transitionsOf } from '../../off-policy/transitions.ts';
 import { type Batch, createBatch, partsOf } from '../../replay/batch.ts';
 import type { PearlConfig } from './config.ts';
 import type { Context } from './losses.ts';
-import type { PearlNetworks, TaskNetworks } from './networks.ts';
+import type { AgentNetworks, PearlNetworks, TaskNetworks } from './networks.ts';
 import type { PearlParameters } from './parameters.ts';
 import { givenQStep, policyStep, qStep } from './steps.ts';
 
@@ -37,7 +37,7 @@ export type Updates = {
 export type UpdatesOptions = {
   readonly engine: Engine;
   readonly config: PearlConfig;
-  readonly networks: TaskNetworks & Partial<Pick<PearlNetworks, 'encoder'>>;
+  readonly networks: AgentNetworks;
   readonly parameters: PearlParameters;
   /** Z. */
   readonly latentSize: number;
