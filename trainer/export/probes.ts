@@ -237,7 +237,7 @@ type Rows = { readonly shape: number[]; readonly data: Float32Array };
 
 function rows(...sizes: number[]): Rows {
   const shape = [probeRows, ...sizes];
-  return { shape, data: new Float32Array(shape.reduce((product, size) => product * size, 1)) };
+  return { shape, data: new Float32Array(sizeOf(shape)) };
 }
 
 function normals(random: Random, ...sizes: number[]): Rows {
