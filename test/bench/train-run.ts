@@ -62,6 +62,7 @@ async function main(run: TrainRun): Promise<void> {
   const config = { ...offPolicyDefaults, stepCount: 2 ** 31 - 1, checkpointInterval: 2 ** 31 - 1, batchSize };
   let due = 0;
   await trainOffPolicy({
+    stepUnit: 'steps',
     envs,
     // None of the references evaluates.
     evaluator: { isConcurrent: true, evaluate: () => new Promise(() => {}), async dispose() {} },

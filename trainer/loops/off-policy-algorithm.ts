@@ -59,6 +59,7 @@ export function offPolicyAlgorithm<Config extends LearnerSettings>(own: OffPolic
     examples,
     environmentDefault,
     schemas: { algorithm: schema, loop: offPolicyLoopSchema },
+    stepUnit: 'steps',
     defaults({ algorithm, environment }) {
       const given = algorithm as Partial<Config>;
       const { actorHiddenSizes, ...settings } = own.defaults(given, environment);

@@ -1,6 +1,7 @@
 /** From runs to learning curves: runs that differ in their seed alone are one curve, with mean and spread. */
 
 import { failedPrecondition, invalidArgument } from '../../src/contract/errors.ts';
+import { stepTitle } from '../run/learning-curve.ts';
 import type { Curve, CurvePoint, Panel } from '../seeing/curve-chart.ts';
 import { drawnRuns } from './drawn-runs.ts';
 import { defaultMetric, groupRuns, labelOf, type RunGroup } from './groups.ts';
@@ -58,7 +59,7 @@ function panelOf(environment: string, groups: readonly RunGroup[], metric: strin
   return {
     title: environment,
     subtitle: subtitleOf(groups, metric),
-    stepTitle: [...new Set(groups.flatMap(({ runs }) => runs.map(({ stepUnit }) => stepUnit)))].join(' or '),
+    stepTitle: [...new Set(groups.flatMap(({ runs }) => runs.map(({ stepUnit }) => stepTitle(stepUnit))))].join(' or '),
     valueTitle: metric === defaultMetric ? 'evaluation return' : metric,
     curves: groups.flatMap((group) => curvesOf(group, metric)),
   };

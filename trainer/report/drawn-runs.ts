@@ -1,7 +1,6 @@
 /** Which runs of a group its curve is of, and what a person is told of the others. */
 
 import { basename } from 'node:path';
-import { defaultStepUnit } from '../run/learning-curve.ts';
 import { singleUnit } from '../run/progress.ts';
 import { defaultMetric, labelOf, type RunGroup } from './groups.ts';
 import { type Run, valuesOf } from './runs.ts';
@@ -63,7 +62,7 @@ function shortened(label: string, drawn: readonly Span[]): string[] {
 }
 
 /** What a run counts, in the singular. */
-const unitOf = ({ stepUnit }: Run): string => singleUnit(stepUnit === defaultStepUnit ? undefined : stepUnit);
+const unitOf = ({ stepUnit }: Run): string => singleUnit(stepUnit);
 
 const nameOf = ({ directory }: Run): string => basename(directory);
 const placeOf = ({ run, end }: Span): string => `${nameOf(run)} (at ${unitOf(run)} ${end})`;

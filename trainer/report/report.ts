@@ -3,6 +3,7 @@
 import { basename } from 'node:path';
 import type { ModelPackage } from '../../src/package/package.ts';
 import { warmUpOf } from '../run/config.ts';
+import { stepTitle } from '../run/learning-curve.ts';
 import { returnDecimalCount } from '../run/return-text.ts';
 import { curveChart } from '../seeing/curve-chart.ts';
 import { drawSvg } from '../seeing/drawing.ts';
@@ -184,7 +185,7 @@ function evaluationsTable({ run, name, evaluations }: Reported): string {
       ...columns.map(([, column]) => (one[column] === undefined ? '' : decimal(one[column], decimalCount))),
     ],
   );
-  const head = [run.stepUnit, ...columns.map(([title]) => title)];
+  const head = [stepTitle(run.stepUnit), ...columns.map(([title]) => title)];
   return `<details><summary>${html(name)} (${evaluations.length})</summary>${table(head, rows)}</details>`;
 }
 

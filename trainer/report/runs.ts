@@ -5,9 +5,8 @@ import { basename, join, resolve } from 'node:path';
 import { failedPrecondition, invalidArgument, notFound } from '../../src/contract/errors.ts';
 import { type ModelPackage, readPackage } from '../../src/package/package.ts';
 import { loadAlgorithm } from '../algorithms/registry.ts';
-import type { Algorithm, ReturnsBefore } from '../run/algorithm.ts';
+import type { Algorithm, ReturnsBefore, StepUnit } from '../run/algorithm.ts';
 import { completeConfig, dotted } from '../run/complete-config.ts';
-import { defaultStepUnit } from '../run/learning-curve.ts';
 import { type MetricRecord, readMetrics } from '../run/metrics.ts';
 import { readPublication } from '../run/publication.ts';
 import { type BegunConfig, readRunConfig } from '../run/run-directory.ts';
@@ -20,7 +19,7 @@ export type Run = {
   readonly seed: number;
   /** Algorithm and network, e.g. `td3 sa-hyper`. */
   readonly name: string;
-  readonly stepUnit: string;
+  readonly stepUnit: StepUnit;
   /** If the policy adapts. */
   readonly beforeAdaptation: ReturnsBefore | undefined;
   /** All that are read, by their dotted names: also those that the config of an earlier version lacks. Of another trainer's run as given. */
@@ -100,7 +99,7 @@ async function kindOf(
     const algorithm = await loadAlgorithm(String(settings.name));
     return {
       name: kindWords(algorithm, { algorithm: settings }).join(' '),
-      stepUnit: algorithm.stepUnit ?? defaultStepUnit,
+      stepUnit: algorithm.stepUnit,
       beforeAdaptation: algorithm.beforeAdaptation?.({ algorithm: settings }),
       settings: settingsIn(algorithm, config),
     };

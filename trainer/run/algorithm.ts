@@ -15,6 +15,9 @@ import type { MetricRecord } from './metrics.ts';
 import type { Progress } from './progress.ts';
 import type { JsonValue, SavedState } from './saved-state.ts';
 
+/** What the steps of a run are; `steps` are of the environment. */
+export type StepUnit = 'steps' | 'iterations';
+
 export type Algorithm = {
   /** As in `hyperpolicy train NAME`. */
   readonly name: string;
@@ -32,8 +35,7 @@ export type Algorithm = {
   };
   /** A value for every setting. Given settings may decide the defaults of others. */
   defaults(given: GivenSettings): { readonly algorithm: object; readonly loop: object };
-  /** The unit of a run's steps, in the plural; environment steps unless given. */
-  readonly stepUnit?: string;
+  readonly stepUnit: StepUnit;
   /** Where a policy of these settings adapts: the columns of metrics.csv with the evaluations' returns before it does; `evaluationReturn` is after it. */
   beforeAdaptation?(settings: { readonly algorithm: object }): ReturnsBefore | undefined;
   /** Names of settings in `loop` that a resumed run may change, such as its length and its intervals. */
@@ -128,8 +130,7 @@ export type RunContext = {
   readonly resume?: boolean | undefined;
   readonly reporter?: Pick<Progress, 'report' | 'print'> | undefined;
   readonly log?: RunLog | undefined;
-  /** The unit of steps, in the plural; environment steps unless given. */
-  readonly stepUnit?: string | undefined;
+  readonly stepUnit: StepUnit;
   /** Told of the step that the run begins at, and of every metric record and every checkpoint once it is written. */
   readonly observer?: RunObserver | undefined;
   /** Called after each evaluation after the warm-up, with all so far and the learner that was evaluated. */

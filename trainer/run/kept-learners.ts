@@ -24,7 +24,7 @@ export type KeptLearners = {
 
 /** Warns of chosen steps that the run does not reach. @param lastStep of the run */
 export function createKeptLearners(
-  { runDirectory, keptSteps = [], stepUnit = 'steps', log }: RunContext,
+  { runDirectory, keptSteps = [], stepUnit, log }: RunContext,
   lastStep: number,
 ): KeptLearners {
   const directory = keptDirectory(runDirectory);
@@ -65,7 +65,7 @@ export type LearnerOfStep = { readonly step: number; readonly learner: SavedStat
 export async function loadLearner(
   runDirectory: string,
   step?: number,
-  { stepUnit = 'steps' }: Pick<Algorithm, 'stepUnit'> = {},
+  { stepUnit }: Pick<Algorithm, 'stepUnit'> = { stepUnit: 'steps' },
 ): Promise<LearnerOfStep> {
   const [kept, checkpoints] = [keptDirectory(runDirectory), checkpointDirectory(runDirectory)];
   const [keptSteps, resumable] = [await checkpointSteps(kept), await checkpointSteps(checkpoints)];

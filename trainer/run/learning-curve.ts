@@ -5,8 +5,10 @@ import { replaceFile } from '../../src/files/durable-files.ts';
 import type { Evaluation } from '../../src/package/manifest.ts';
 import { curveChart } from '../seeing/curve-chart.ts';
 import { drawSvg } from '../seeing/drawing.ts';
+import type { StepUnit } from './algorithm.ts';
 
-export const defaultStepUnit = 'environment steps';
+/** Of an axis or a column. */
+export const stepTitle = (stepUnit: StepUnit): string => (stepUnit === 'steps' ? 'environment steps' : stepUnit);
 
 /**
  * Draws a line through the mean returns, with a band of one standard deviation of the evaluation's returns on either side. A policy that
@@ -15,14 +17,14 @@ export const defaultStepUnit = 'environment steps';
 export async function writeLearningCurve(
   runDirectory: string,
   evaluations: readonly Evaluation[],
-  { title, stepUnit = defaultStepUnit }: { readonly title: string; readonly stepUnit?: string | undefined },
+  { title, stepUnit }: { readonly title: string; readonly stepUnit: StepUnit },
 ): Promise<void> {
   const after = evaluations.map((evaluation) => pointOf(evaluation.step, evaluation));
   const before = evaluations.flatMap(({ step, before }) => (before === undefined ? [] : [pointOf(step, before)]));
   const panel = {
     title,
     subtitle: "mean and standard deviation of the evaluation's returns",
-    stepTitle: stepUnit,
+    stepTitle: stepTitle(stepUnit),
     valueTitle: 'return',
     curves:
       before.length === 0

@@ -112,8 +112,8 @@ export type ProgressState = {
   readonly bar: boolean;
 };
 
-/** The counted unit in the singular. @param stepUnit in the plural; steps unless given */
-export const singleUnit = (stepUnit = 'steps'): string => stepUnit.replace(/s$/, '');
+/** The counted unit in the singular. */
+export const singleUnit = (stepUnit: string): string => stepUnit.replace(/s$/, '');
 
 /** One state as text: `label [####----] 1,234/5,000 24% · 321 steps/s · training return 1234.5 · 0:12 left`. */
 export function progressLine(state: ProgressState): string {

@@ -20,7 +20,7 @@ export function openRecords(
   const warn = (line: string) => log?.warn({}, line);
   const { step: resumeStep, recordCount: resumeCount } = resumed ?? {};
   const files = openMetricFiles({ directory: runDirectory, resumeStep, resumeCount, warn });
-  const scalarsOf = createScalars({ stepsAreEnvironmentSteps: stepUnit === undefined });
+  const scalarsOf = createScalars({ stepsAreEnvironmentSteps: stepUnit === 'steps' });
   const kept = resumed === undefined ? [] : readMetrics(runDirectory);
   const lacksRecords = resumeCount !== undefined && kept.length < resumeCount;
   if (lacksRecords) {

@@ -42,11 +42,7 @@ export const listed = (names: readonly string[], settings: ReadonlyMap<string, s
  * Call before anything is written to the directory.
  * @throws HyperpolicyError invalid_argument: the run has done more steps
  */
-export async function requireLength(
-  { stepUnit = 'steps' }: Algorithm,
-  runDirectory: string,
-  stepCount: number,
-): Promise<void> {
+export async function requireLength({ stepUnit }: Algorithm, runDirectory: string, stepCount: number): Promise<void> {
   const done = (await checkpointSteps(checkpointDirectory(runDirectory))).at(-1) ?? 0;
   if (stepCount >= done) return;
   throw invalidArgument({

@@ -78,7 +78,15 @@ async function runOf(name: 'td3' | 'sac', directory: string, { workerCount, eval
   const evaluates = await evaluator(learner);
   const runDirectory = join(scratch, directory);
   try {
-    const result = await trainOffPolicy({ envs, evaluator: evaluates, learner, config, runDirectory, ...run });
+    const result = await trainOffPolicy({
+      stepUnit: 'steps',
+      envs,
+      evaluator: evaluates,
+      learner,
+      config,
+      runDirectory,
+      ...run,
+    });
     const checkpoint = await loadNewestCheckpoint(join(runDirectory, 'checkpoints'));
     const records = readMetrics(runDirectory).map(({ seconds: _, ...metrics }) => metrics);
     return { result, records, arrays: checkpoint!.arrays };

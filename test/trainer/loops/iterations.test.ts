@@ -53,7 +53,7 @@ const train = (
   { learner = counter(), resume = false, ...more }: Partial<Parameters<typeof trainIterations>[0]> = {},
 ) =>
   trainIterations({
-    ...{ learner, runDirectory, resume, title: 'counter' },
+    ...{ learner, runDirectory, resume, title: 'counter', stepUnit: 'steps' },
     config: {
       ...{ iterationCount, evaluationInterval: 3, evaluationEpisodeCount: 5, checkpointInterval: 2, seed: 0 },
       ...{ evaluationTaskCount: 2 },

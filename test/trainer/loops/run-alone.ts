@@ -7,7 +7,7 @@ import type { RunResult } from '../../../trainer/run/algorithm.ts';
 import type { EvaluationOptions } from '../../../trainer/run/evaluation.ts';
 import { type Evaluator, evaluateOn } from '../../../trainer/run/evaluator.ts';
 
-export type AloneOptions = Omit<RunOptions, 'envs' | 'evaluator'> & {
+export type AloneOptions = Omit<RunOptions, 'envs' | 'evaluator' | 'stepUnit'> & {
   readonly env: Env;
   readonly evaluationEnv: Env;
 };
@@ -23,5 +23,5 @@ export async function trainAlone({ env, evaluationEnv, ...options }: AloneOption
   const { config, learner } = options;
   const envs = await createVectorEnv({ env, environmentCount: 1, seed: config.seed, workerCount: 0 });
   const evaluator = createLocalEvaluator(evaluationEnv, learner.act.bind(learner));
-  return trainOffPolicy({ ...options, envs, evaluator });
+  return trainOffPolicy({ ...options, stepUnit: 'steps', envs, evaluator });
 }

@@ -15,7 +15,7 @@ beforeEach(async () => {
 });
 
 const open = (before: readonly Evaluation[] = []) =>
-  createEvaluations({ runDirectory, now: () => 0 }, { title: 'run', warmUpStepCount: 10, before });
+  createEvaluations({ runDirectory, now: () => 0, stepUnit: 'steps' }, { title: 'run', warmUpStepCount: 10, before });
 const evaluationOf = (step: number, meanReturn: number): Evaluation => ({
   ...{ step, meanReturn, standardDeviation: 0, episodeCount: 1 },
 });

@@ -106,7 +106,7 @@ withTensorBoard('TensorBoard reads a run that went on from a checkpoint', () => 
     });
     return JSON.parse(String(text)) as Record<string, [number, number][]>;
   };
-  const first = openRecords({ runDirectory: directory }, undefined);
+  const first = openRecords({ runDirectory: directory, stepUnit: 'steps' }, undefined);
   first.write({ step: 100, seconds: 1, episodeReturn: 5, episodeLength: 100 });
   first.write({ step: 150, seconds: 2, criticLoss: 0.5 });
   first.write({ step: 150, seconds: 2, evaluationReturn: -3 });
@@ -119,7 +119,7 @@ withTensorBoard('TensorBoard reads a run that went on from a checkpoint', () => 
     ],
   });
   // The evaluation of step 150 ran until after the checkpoint, and the second episode came after it.
-  const resumed = openRecords({ runDirectory: directory }, { step: 150, recordCount: 2 });
+  const resumed = openRecords({ runDirectory: directory, stepUnit: 'steps' }, { step: 150, recordCount: 2 });
   resumed.write({ step: 150, seconds: 2, evaluationReturn: -3 });
   resumed.write({ step: 210, seconds: 3, episodeReturn: 1, episodeLength: 110 });
   resumed.close();

@@ -184,6 +184,7 @@ test('a fault between the steps of an update leaves the checkpoint before it', a
   onTestFinished(() => rm(join(runDirectory, '..'), { recursive: true }));
   const train = ({ learner }: PearlRun) =>
     trainIterations({
+      stepUnit: 'iterations',
       learner: {
         ...learner,
         *evaluate() {
