@@ -25,7 +25,7 @@ export function overdrawn(
   return [`${both} can hold: every update has the same transitions several times`];
 }
 
-/** A zeroed batch to sample into. */
+/** A zeroed batch to sample into. @throws HyperpolicyError invalid_argument: a size that is not a positive integer */
 export function createBatch({
   size,
   observationSize,

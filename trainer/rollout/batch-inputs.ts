@@ -4,7 +4,11 @@ import { invalidArgument } from '../../src/contract/errors.ts';
 import type { PolicySpecs } from '../../src/contract/tensor-spec.ts';
 import type { SharedBatch } from './shared-batch.ts';
 
-/** Copies a batch of actions to the shared memory, all or none. */
+/**
+ * Copies a batch of actions to the shared memory, all or none.
+ * @param actions [N, A], environment units
+ * @throws HyperpolicyError invalid_argument: another number of values, or one that is not finite
+ */
 export function takeActions(batch: SharedBatch, name: string, specs: PolicySpecs, actions: ArrayLike<number>): void {
   const { environmentCount, actionSize } = batch.sizes;
   if (actions.length !== batch.actions.length) {
@@ -27,7 +31,11 @@ export function takeActions(batch: SharedBatch, name: string, specs: PolicySpecs
   batch.actions.set(actions);
 }
 
-/** Copies the tasks of the next episodes to the shared memory, all or none. */
+/**
+ * Copies the tasks of the next episodes to the shared memory, all or none.
+ * @param contexts [C] for each of N rows
+ * @throws HyperpolicyError invalid_argument: other sizes, a value that is not finite, an environment without tasks
+ */
 export function writeContexts(
   batch: SharedBatch,
   name: string,

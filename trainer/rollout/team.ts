@@ -43,7 +43,7 @@ export type EnvironmentThreads = Pick<Env, 'name' | 'specs' | 'episodeStepCountM
   ): Promise<Team>;
 };
 
-/** The caller, and one worker for each further thread. */
+/** The caller, and one worker for each further thread. @throws what an environment throws as it is created */
 export async function createTeam(
   batch: SharedBatch,
   {

@@ -85,7 +85,11 @@ export type VectorEnv = {
 
 const defaultSpinMs = 0.2;
 
-/** Creates the environments and their threads; `reset` before the first step. */
+/**
+ * Creates the environments and their threads; `reset` before the first step.
+ * @throws HyperpolicyError invalid_argument: a count of environments or a seed that is out of range, contexts that are not one of the
+ *   environment's for each row; what the environment throws as it is created
+ */
 export async function createVectorEnv(options: VectorEnvOptions): Promise<VectorEnv> {
   const { environmentCount, seed, contexts } = options;
   requireCount('environmentCount', environmentCount);
