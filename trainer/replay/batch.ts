@@ -1,6 +1,6 @@
 /** A batch of transitions as learners take them: one flat array per field, row-major, refilled in place. */
 
-import { invalidArgument } from '../../src/contract/errors.ts';
+import { requireCount } from '../../src/contract/counts.ts';
 
 export type Batch = {
   /** B: rows. */
@@ -37,9 +37,7 @@ export function createBatch({
   actionSize: number;
   contextSize?: number;
 }): Batch {
-  if (!Number.isSafeInteger(size) || size < 1) {
-    throw invalidArgument({ where: 'batch size', expected: 'a positive integer', actual: `${size}` });
-  }
+  requireCount('batch size', size);
   return {
     size,
     observation: new Float32Array(size * observationSize),

@@ -7,6 +7,7 @@
  * bytes, and a million rows have 168 MB; the system provides the memory as rows are written.
  */
 
+import { requireCount } from '../../src/contract/counts.ts';
 import { invalidArgument, resourceExhausted } from '../../src/contract/errors.ts';
 import type { Random } from '../../src/contract/random.ts';
 import type { Batch } from './batch.ts';
@@ -180,8 +181,7 @@ function readRow(rows: Float32Array, row: number, layout: Layout, into: Batch, b
 
 function checkSizes({ capacity, observationSize, actionSize, contextSize = 0 }: ReplaySizes): void {
   for (const [name, size] of Object.entries({ capacity, observationSize, actionSize })) {
-    if (Number.isSafeInteger(size) && size >= 1) continue;
-    throw invalidArgument({ where: `replay buffer ${name}`, expected: 'a positive integer', actual: `${size}` });
+    requireCount(`replay buffer ${name}`, size);
   }
   if (Number.isSafeInteger(contextSize) && contextSize >= 0) return;
   const [where, expected] = ['replay buffer contextSize', 'an integer of at least 0'];

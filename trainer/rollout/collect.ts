@@ -3,7 +3,7 @@
  * environments, [T, N, ...], row-major, in ordinary arrays.
  */
 
-import { invalidArgument } from '../../src/contract/errors.ts';
+import { requireCount } from '../../src/contract/counts.ts';
 import type { Sliced } from '../../src/contract/sliced.ts';
 import { type SpecSizes, specSizes } from '../../src/contract/tensor-spec.ts';
 import { requireMemory } from '../machine/memory.ts';
@@ -58,13 +58,7 @@ export type RolloutOptions = {
  *   is not finite
  */
 export function* rolloutSlices({ env, policy, stepCount }: RolloutOptions): Sliced<Rollout> {
-  if (!Number.isSafeInteger(stepCount) || stepCount < 1) {
-    throw invalidArgument({
-      where: 'rolloutSlices: stepCount',
-      expected: 'a positive integer',
-      actual: `${stepCount}`,
-    });
-  }
+  requireCount('rolloutSlices: stepCount', stepCount);
   const { batch } = env;
   const { rollout, episodes } = allocate(env, stepCount);
   const actionCount = rollout.actions.length / stepCount;

@@ -4,6 +4,7 @@
  */
 
 import { availableParallelism } from 'node:os';
+import { requireCount } from '../../src/contract/counts.ts';
 import { failedPrecondition, invalidArgument } from '../../src/contract/errors.ts';
 import { type PolicySpecs, specSizes } from '../../src/contract/tensor-spec.ts';
 import type { Env } from '../../src/envs/env.ts';
@@ -92,7 +93,7 @@ const defaultSpinMs = 0.2;
  */
 export async function createVectorEnv(options: VectorEnvOptions): Promise<VectorEnv> {
   const { environmentCount, seed, contexts } = options;
-  requireCount('environmentCount', environmentCount);
+  requireCount('createVectorEnv: environmentCount', environmentCount);
   if (!Number.isSafeInteger(seed) || seed < 0) {
     throw invalidArgument({
       where: 'createVectorEnv: seed',
@@ -231,7 +232,7 @@ async function openParty(options: VectorEnvOptions): Promise<Party> {
     options.workerCount === undefined
       ? Math.min(options.threadCount ?? availableParallelism(), environmentCount)
       : 1 + Math.min(options.workerCount, environmentCount);
-  requireCount('threadCount', threadCount);
+  requireCount('createVectorEnv: threadCount', threadCount);
   const moves = environmentCount > 1 || threadCount > 1;
   if (moves && typeof env !== 'string') {
     throw invalidArgument({
@@ -250,13 +251,4 @@ async function openParty(options: VectorEnvOptions): Promise<Party> {
     stateSize,
     join: (batch) => createTeam(batch, { threadCount, spinMs, options: { env, ...rows } }),
   };
-}
-
-function requireCount(what: string, count: number): void {
-  if (Number.isSafeInteger(count) && count >= 1) return;
-  throw invalidArgument({
-    where: `createVectorEnv: ${what}`,
-    expected: 'a positive integer',
-    actual: String(count),
-  });
 }

@@ -1,7 +1,7 @@
 /** Evaluates a policy: whole episodes with deterministic actions, on an environment of their own. */
 
 import { setImmediate as turn } from 'node:timers/promises';
-import { invalidArgument } from '../../src/contract/errors.ts';
+import { requireCount } from '../../src/contract/counts.ts';
 import { createRandom } from '../../src/contract/random.ts';
 import { specSize } from '../../src/contract/tensor-spec.ts';
 import type { Env } from '../../src/envs/env.ts';
@@ -49,13 +49,7 @@ const turnIntervalMs = 50;
  */
 export async function evaluate(options: EvaluationOptions): Promise<EvaluationResult> {
   const { env, episodeCount, contexts, seed } = options;
-  if (!Number.isSafeInteger(episodeCount) || episodeCount < 1) {
-    throw invalidArgument({
-      where: 'evaluate: episodeCount',
-      expected: 'a positive integer',
-      actual: `${episodeCount}`,
-    });
-  }
+  requireCount('evaluate: episodeCount', episodeCount);
   const random = createRandom(seed, startStream);
   const action = new Float32Array(specSize(env.specs.action));
   const returns: number[] = [];
