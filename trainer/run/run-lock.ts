@@ -91,7 +91,7 @@ async function outlive(path: string, isFirst: boolean, directory: string): Promi
   for (;;) {
     const owner = await ownerOf(path);
     if (owner === undefined) {
-      rmSync(path, { force: true });
+      removeDead(path);
       return;
     }
     if (owner.isHolder || isFirst) {
@@ -103,6 +103,14 @@ async function outlive(path: string, isFirst: boolean, directory: string): Promi
       });
     }
     await sleep(askAgainMs);
+  }
+}
+
+function removeDead(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // Another user's, among temporary files: it stays, and does no harm.
   }
 }
 

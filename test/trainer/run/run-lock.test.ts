@@ -67,6 +67,13 @@ asRoot('another user can ask, and takes what a killed process left', async () =>
   expect(await readdir(directory)).toEqual([]);
 });
 
+asRoot('also where only its owner could remove that, as among temporary files', async () => {
+  await chmod(directory, 0o1777);
+  await kill(await holder());
+  await lockAs(otherUser);
+  expect(await readdir(directory)).toHaveLength(1);
+});
+
 test('a process that was killed does not count', async () => {
   await kill(await holder());
   expect(await readdir(directory)).toHaveLength(1);
