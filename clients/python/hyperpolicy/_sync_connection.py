@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
 
@@ -24,6 +24,21 @@ class SyncLink(Link):
 
     def _note_state(self, state: grpc.ChannelConnectivity) -> None:
         self._state = state
+
+
+class _Ended:
+    """In place of a channel, and of what calls over it: raises as the library does for one that was closed."""
+
+    def __call__(self, *_arguments: Any, **_how: Any) -> NoReturn:
+        raise ValueError("the channel was closed")
+
+    future = stream_stream = __call__
+
+    def close(self) -> None:
+        """It is."""
+
+
+_ENDED = _Ended()
 
 
 class SyncConnection(Connection):
@@ -64,12 +79,21 @@ class SyncConnection(Connection):
         link = self._leave()
         self._stop.set()
         if link is not None:
-            link.channel.close()
+            self._end(link)
 
     def _open(self) -> SyncLink:
         if self._credentials is None:
             return SyncLink(grpc.insecure_channel(self.address, options=self._channel_options))
         return SyncLink(grpc.secure_channel(self.address, self._credentials, options=self._channel_options))
+
+    def _end(self, link: Link) -> None:
+        """
+        Ends what is open on the link, and deletes the channel. At the end of the program the library's threads stop anywhere, also with a lock
+        that a channel takes when it is deleted: deleted then, it would wait for ever.
+        """
+        channel, link.channel, link.health = link.channel, _ENDED, _ENDED
+        link.unary = dict.fromkeys(link.unary, _ENDED)
+        channel.close()
 
     def _channel_error(self, link: Link, method: str) -> Exception:
         """The library's ValueError for a channel that was closed between two lines."""
@@ -84,7 +108,7 @@ class SyncConnection(Connection):
         while not self._stop.wait(LOOK_MS / 1000):
             link = self._silent_link()
             if link is not None:
-                link.channel.close()
+                self._end(link)
 
     def _ping(self, link: Link, hear: Callable[[], None]) -> None:
         try:

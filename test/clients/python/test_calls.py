@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -237,6 +238,38 @@ def test_a_closed_client_refuses_and_its_calls_end(scripted: Callable[..., Scrip
             client.list_models()
         assert str(caught.value) == "ListModels: expected an open client, got one that was closed. Create another"
         assert caught.value.kind == "cancelled"
+
+
+# The end of the interpreter stops the library's thread anywhere. In its place one that stops with the lock of the state that it looks at.
+STOPPED_WITH_A_LOCK = '''
+import atexit
+import sys
+import threading
+
+is_ending = threading.Event()
+has_lock = threading.Event()
+
+
+def hold():
+    is_ending.wait()
+    lock.acquire()
+    has_lock.set()
+    threading.Event().wait()
+
+
+threading.Thread(target=hold, daemon=True).start()
+atexit.register(lambda: (is_ending.set(), has_lock.wait()))
+import hyperpolicy
+
+client = hyperpolicy.PolicyClient(sys.argv[1])
+client.list_models()
+lock = client._core.connection.link("test").channel._connectivity_state.lock
+client.close()
+'''
+
+
+def test_a_program_that_closed_its_client_ends_wherever_the_threads_of_the_library_are(server: Server) -> None:
+    subprocess.run([sys.executable, "-c", STOPPED_WITH_A_LOCK, server.address], check=True, timeout=30)
 
 
 def test_an_answer_that_does_not_come_is_not_waited_for() -> None:
