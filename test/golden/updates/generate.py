@@ -1,7 +1,7 @@
-"""Whole updates of SAC and of PEARL in float64, apart from any of our code: sizes, clips and encoders that sac.json and pearl.json lack.
+"""Whole updates of TD3, SAC and PEARL in float64, apart from any of our code: sizes, clips and encoders that sac.json and pearl.json lack.
 
     python -m venv v && v/bin/pip install numpy torch
-    v/bin/python generate.py               # sac-sizes.json and pearl-sizes.json into this folder
+    v/bin/python generate.py               # td3.json, sac-sizes.json and pearl-sizes.json into this folder
     v/bin/python generate.py --check FILE  # recompute the cases of such a file and print the largest difference, relative
 
 README.md has the formulas of parameters and inputs. Phases are chosen so that nothing lies within 1e-3 of the kink of a ReLU, a
@@ -236,6 +236,50 @@ def sac(case, update_count):
     return case
 
 
+# TD3
+
+
+def td3(case, update_count):
+    rows, states, actions = case["batch"], case["state_dim"], case["action_dim"]
+    phases, rates = case["phases"], case["learning_rates"]
+    networks = networks_of(case, lambda name: "actor" if name.startswith("actor") else "critic")
+    state, next_state = (sine([rows, states], phases[name]) for name in ("state", "next_state"))
+    action, noise = sine([rows, actions], phases["action"], 0.9), sine([rows, actions], phases["noise"], 1.5)
+    reward, terminated = sine([rows], phases["reward"]), torch.tensor(case["terminated"])
+
+    def q(name, at, action):
+        if case["critic"] == "mlp":
+            return mlp(networks[name], torch.cat([at, action], 1))[0][:, 0]
+        return hyper(networks[name], at, action)[0][:, 0]
+
+    def policy(name, at):
+        return torch.tanh(mlp(networks[name], at)[0])
+
+    for update in range(1, update_count + 1):
+        limit = case["target_noise_clip"]
+        smoothing = torch.clamp(case["target_noise"] * noise, -limit, limit)
+        next_action = torch.clamp(policy("actor_target", next_state) + smoothing, -1, 1)
+        next_q = torch.minimum(*(q(name, next_state, next_action) for name in ("q1_target", "q2_target")))
+        y = (reward + case["gamma"] * (1 - terminated) * next_q).detach()
+        losses = [((q(name, state, action) - y) ** 2).mean() for name in ("q1", "q2")]
+        gradients = {name: networks[name].gradients(loss) for name, loss in zip(("q1", "q2"), losses)}
+        for name, own in gradients.items():
+            networks[name].step(own, rates["critic"])
+        if update % case["policy_delay"] == 0:
+            gradients["actor"] = networks["actor"].gradients(-q("q1", state, policy("actor", state)).mean())
+            networks["actor"].step(gradients["actor"], rates["actor"])
+            for name in ("actor", "q1", "q2"):
+                networks[name + "_target"].follow(networks[name], case["tau"])
+        case[f"update_{update}"] = {
+            "next_action": listed(next_action),
+            "y": listed(y),
+            "critic_losses": [number(loss) for loss in losses],
+            "grads": {name: figures(own) for name, own in gradients.items()},
+            "after": {name: network.first(2) for name, network in networks.items()},
+        }
+    return case
+
+
 # PEARL
 
 
@@ -435,6 +479,21 @@ def sac_case(hidden, log_std=(7.0, 0.5), trunk=None, dynamic=3, **settings):
     }
 
 
+def td3_case(hidden, trunk=None, dynamic=3, **settings):
+    states, actions = settings["state_dim"], settings["action_dim"]
+    critic = stack("linear", [states + actions, *hidden, 1])
+    if trunk:
+        critic = hyper_params(states, actions, trunk, dynamic, [("last_layer", 1)])
+    return {
+        "critic": "sa-hyper" if trunk else "mlp",
+        **dict(gamma=0.99, tau=0.1, policy_delay=2, target_noise=0.5, target_noise_clip=0.4),
+        "learning_rates": dict(actor=0.002, critic=0.003),
+        **settings,
+        "params": {"actor": stack("linear", [states, *hidden, actions]), "critic": critic},
+        "order": ["actor", "q1", "q2", "actor_target", "q1_target", "q2_target"],
+    }
+
+
 def pearl_case(hidden, encoder_hidden, trunk=None, dynamic=3, **settings):
     states, actions, latent = settings["state_dim"], settings["action_dim"], settings["latent_dim"]
     read = states + actions + 1 + (states if settings.get("next_observation") else 0)
@@ -486,6 +545,30 @@ sac_cases = {
         sac_case([8, 6, 7], (60.0, 3.0), state_dim=3, action_dim=3, batch=4, terminated=[1, 1, 1, 0], alpha=1.0,
                  low=[-1e4, 0.0, -0.01], high=[2e4, 1.0, 0.0], reward_scale=1000, phases=three_layers),
         2,
+    ),
+}  # fmt: skip
+
+td3_inputs = "state action reward next_state noise"
+td3_cases = {
+    "one_row": (
+        td3_case([5], state_dim=2, action_dim=1, batch=1, terminated=[0], low=[-3.0], high=[0.5], policy_delay=1,
+                 phases=phases(td3_inputs, 3.74, 4.45, 4.77, 5.65, 4.44)),
+        2,
+    ),
+    "one_row_hyper": (
+        td3_case([4], trunk=[4], state_dim=2, action_dim=1, batch=1, terminated=[1], low=[-1.0], high=[1.0],
+                 phases=phases(td3_inputs, 3.74, 4.45, 4.77, 5.65, 4.44)),
+        2,
+    ),
+    "three_layers": (
+        td3_case([8, 6, 7], state_dim=3, action_dim=3, batch=4, terminated=[0, 1, 0, 0], low=[-1e4, 0.0, -0.01],
+                 high=[2e4, 1.0, 0.0], phases=phases(td3_inputs, 1.35, 0.38, 3.4, 4.98, 5.27)),
+        4,
+    ),
+    "hyper": (
+        td3_case([6, 5], trunk=[4, 5], state_dim=3, action_dim=2, batch=3, terminated=[0, 0, 0], low=[-2.0, 0.0],
+                 high=[0.5, 3.0], phases=phases(td3_inputs, 0.73, 4.58, 2.02, 3.55, 3.83)),
+        4,
     ),
 }  # fmt: skip
 
@@ -545,7 +628,8 @@ def check(file):
             continue
         results = {key: value for key, value in given.items() if key == "start" or key.startswith("update_")}
         case = {key: value for key, value in given.items() if key not in results}
-        again = (sac if "critic" in case else pearl)(case, len(results) - 1)
+        compute = pearl if "networks" in case else sac if "start" in results else td3
+        again = compute(case, sum(key != "start" for key in results))
         for part in results.values():
             part.pop("after", None)  # More values of each tensor there.
             part.pop("parts", None)  # Divided in another place there.
@@ -560,6 +644,6 @@ if __name__ == "__main__":
         check(checked)
     else:
         folder = pathlib.Path(__file__).parent
-        for file, compute, cases in (("sac-sizes", sac, sac_cases), ("pearl-sizes", pearl, pearl_cases)):
+        for file, compute, cases in (("td3", td3, td3_cases), ("sac-sizes", sac, sac_cases), ("pearl-sizes", pearl, pearl_cases)):
             computed = {name: compute(case, count) for name, (case, count) in cases.items()}
             (folder / f"{file}.json").write_text(text(computed) + "\n")

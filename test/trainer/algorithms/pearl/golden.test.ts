@@ -2,7 +2,6 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, test } from 'vitest';
-import type { Random } from '../../../../src/contract/random.ts';
 import { plainSpec } from '../../../../src/contract/tensor-spec.ts';
 import { ensembleQ, memberQ } from '../../../../src/nn/critics/critic.ts';
 import { productOfGaussians } from '../../../../src/nn/distributions.ts';
@@ -36,6 +35,7 @@ import {
   updatesOf,
 } from '../../off-policy/compare.ts';
 import { computations, type Inputs, networkInputs } from '../../off-policy/compute.ts';
+import { noiseInTurn } from '../../off-policy/golden-learner.ts';
 import {
   type GoldenNetwork,
   goldenNetworks,
@@ -373,8 +373,9 @@ test.each(cases)('%s: the updates of a run meet whole ones in turn', (_name, gol
   const { policy, q, value } = parameters.trainables;
   const encoder = parameters.encoder!.trainable;
   fillBatches(updates, given.inputs);
+  const noise = noiseInTurn([given.inputs.latentNoise!.data, given.inputs.noise!.data]);
   for (const expected of updatesOf(golden)) {
-    const metrics = updates.update(noiseOf(given.inputs));
+    const metrics = updates.update(noise);
     expectList(updates.latents, expected.z, 'z');
     expectNumber(metrics.kl!, expected.kl, 'kl');
     expectNumber(metrics.qLoss!, expected.q_losses[0]! + expected.q_losses[1]!, 'Q losses');
@@ -416,12 +417,6 @@ function fillBatches({ batches, contexts }: Updates, inputs: Inputs): void {
     context.reward.set(part('contextReward', n));
     if (inputs.contextNextObservation) context.nextObservation.set(part('contextNextObservation', n));
   });
-}
-
-/** The noise of one update: that of z, then that of the actions. */
-function noiseOf({ latentNoise, noise }: Inputs): Random {
-  const draws = [latentNoise!.data, noise!.data];
-  return { fillNormal: (into: Float32Array) => into.set(draws.shift()!) } as Partial<Random> as Random;
 }
 
 const minus = (all: Record<string, Float32Array>, some: Record<string, Float32Array>) =>

@@ -9,13 +9,14 @@ import { prefixed, shapesOf, under } from '../../../../src/nn/parameters.ts';
 import { policyOutput } from '../../../../src/nn/policies/policy.ts';
 import { createTrainable } from '../../../../src/optim/trainable.ts';
 import { type SacConfig, sacDefaults } from '../../../../trainer/algorithms/sac/config.ts';
+import { createSacLearner } from '../../../../trainer/algorithms/sac/learner.ts';
 import { sampleActions } from '../../../../trainer/algorithms/sac/losses.ts';
 import { createSacNetworks, type SacNetworks } from '../../../../trainer/algorithms/sac/networks.ts';
 import { actorStep, criticStep } from '../../../../trainer/algorithms/sac/steps.ts';
+import { createTracedEngine } from '../../../../trainer/engine/traced.ts';
 import type { Transitions } from '../../../../trainer/off-policy/transitions.ts';
 import { type ReferenceParameter, sine } from '../../../nn/reference.ts';
 import {
-  expectAfter,
   expectGradients,
   expectList,
   expectNumber,
@@ -25,7 +26,15 @@ import {
   updatesOf,
 } from '../../off-policy/compare.ts';
 import { type Compute, computations, type Inputs, networkInputs } from '../../off-policy/compute.ts';
-import { goldenNetworks, goldenTensors, hyperPlaces, mlpPlaces, startOf } from '../../off-policy/tensors.ts';
+import {
+  batchOf,
+  criticConfig,
+  expectStepped,
+  fillStart,
+  noiseInTurn,
+  rowsOf,
+} from '../../off-policy/golden-learner.ts';
+import { goldenNetworks, goldenTensors, hyperPlaces, mlpPlaces } from '../../off-policy/tensors.ts';
 
 type Lists = Readonly<Record<string, readonly number[]>>;
 type Update = {
@@ -77,7 +86,7 @@ function setUp(golden: Case) {
     isHyper && name !== 'actor' ? hyperPlaces('sa-hyper', sizes, params.critic) : mlpPlaces(params[kindOf(name)]);
   const goldens = goldenNetworks(golden.order, (name) => ({ tensors: params[kindOf(name)], places: placesOf(name) }));
   const config: SacConfig = {
-    ...sacDefaults(criticConfig(golden), 'Hopper-v5'),
+    ...sacDefaults(criticConfig(golden.critic, params.critic), 'Hopper-v5'),
     actorHiddenSizes: rowsOf(params.actor, /^linear\d+\.bias$/),
     gamma: golden.gamma,
     tau: golden.tau,
@@ -107,33 +116,13 @@ function setUp(golden: Case) {
 
 const kindOf = (network: string) => (network === 'actor' ? 'actor' : 'critic');
 
-/** The widths that the golden tensors have. */
-function criticConfig({ critic, params }: Case): SacConfig['critic'] {
-  const rows = (pattern: RegExp) => rowsOf(params.critic, pattern);
-  if (critic === 'mlp') return { architecture: 'mlp-standard', hiddenSizes: rows(/^linear\d+\.bias$/).slice(0, -1) };
-  const trunkSizes = rows(/^hyper\.hyper\.\d+\.bias$/);
-  return { architecture: 'sa-hyper', trunkSizes, dynamicHiddenSizes: rows(/^layer1\.b1\.bias$/) };
-}
-
-const rowsOf = (tensors: readonly ReferenceParameter[], pattern: RegExp) =>
-  tensors.filter(({ name }) => pattern.test(name)).map(({ shape }) => shape[0]!);
-
 /** The networks' arrays with all that trains them, at the case's start. */
 function createState({ goldens, networks, logAlpha }: ReturnType<typeof setUp>, { learning_rates: rates }: Case) {
   const shapes = { actor: shapesOf(networks.policy.specs), critic: shapesOf(networks.critic.specs) };
   const actor = createTrainable({ shapes: shapes.actor, learningRate: rates.actor, target: false });
   const critic = createTrainable({ shapes: shapes.critic, learningRate: rates.critic, target: true });
   const temperature = createTrainable({ shapes: { logAlpha: [] }, learningRate: rates.alpha ?? 0, target: false });
-  const fill = (views: Readonly<Record<string, Float32Array>>, values: Record<string, Float32Array>) => {
-    for (const [name, view] of Object.entries(views)) view.set(values[name]!);
-  };
-  const twins = (first: string, second: string) => ({
-    ...prefixed('q0', startOf(goldens[first]!)),
-    ...prefixed('q1', startOf(goldens[second]!)),
-  });
-  fill(actor.parameters, startOf(goldens.actor!));
-  fill(critic.parameters, twins('q1', 'q2'));
-  fill(critic.target, twins('q1_target', 'q2_target'));
+  fillStart({ actor, critic }, goldens);
   temperature.parameters.logAlpha![0] = logAlpha;
   return { shapes, actor, critic, temperature };
 }
@@ -260,14 +249,40 @@ function updateOnce(
   }
   critic.followTarget(golden.tau);
 
-  const arrays: Record<string, Readonly<Record<string, Float32Array>>> = {
-    actor: actor.parameters,
-    q1: under('q0', critic.parameters),
-    q2: under('q1', critic.parameters),
-    q1_target: under('q0', critic.target),
-    q2_target: under('q1', critic.target),
-  };
-  for (const [name, values] of Object.entries(expected.after)) {
-    expectAfter(goldenTensors(goldens[name]!, arrays[name]!), values, name);
-  }
+  expectStepped({ actor, critic }, goldens, expected.after);
 }
+
+const engine = createTracedEngine({ threadCount: 1 });
+
+describe.each(cases)('%s', (_name, golden) => {
+  test.each(['one by one', 'in one run'])('the updates of a learner, %s, meet those', (way) => {
+    const { goldens, config, networks, inputs, logAlpha } = setUp(golden);
+    const { actor, critic, alpha } = golden.learning_rates;
+    const updates = updatesOf(golden);
+    const learner = createSacLearner({
+      config: {
+        ...config,
+        batchSize: golden.batch,
+        actorLearningRate: actor,
+        criticLearningRate: critic,
+        ...(golden.log_alpha !== undefined && { temperature: 'learned', alphaLearningRate: alpha! }),
+        alpha: Math.exp(logAlpha),
+        targetEntropy: golden.target_entropy,
+      },
+      specs: networks.specs,
+      engine,
+      seed: 0,
+      updatesPerRun: way === 'one by one' ? 1 : updates.length,
+    });
+    fillStart(learner, goldens);
+    const noise = noiseInTurn([inputs.nextNoise!.data, inputs.noise!.data]);
+    for (const [i, { after, log_alpha }] of updates.entries()) {
+      learner.learn(batchOf(inputs, networks.scaling), noise);
+      if (way === 'in one run' && i + 1 < updates.length) continue;
+      expectStepped(learner, goldens, after);
+      if (log_alpha === undefined) continue;
+      expect(Math.abs(learner.temperature.parameters.logAlpha![0]! - log_alpha)).toBeLessThan(1e-6);
+    }
+    learner.dispose();
+  });
+});
