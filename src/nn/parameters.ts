@@ -2,6 +2,7 @@
 
 import type * as tf from '@tensorflow/tfjs-core';
 import type { Random } from '../contract/random.ts';
+import { mapValues } from '../contract/records.ts';
 
 /** The values of a parameter that was drawn earlier, by its name from where the specs were written. */
 export type Drawn = (name: string) => Float32Array;
@@ -42,7 +43,7 @@ export const prefixed = <T>(prefix: string, record: Readonly<Record<string, T>>)
   Object.fromEntries(Object.entries(record).map(([name, value]) => [`${prefix}.${name}`, value]));
 
 export const shapesOf = (specs: ParameterSpecs): Record<string, readonly number[]> =>
-  Object.fromEntries(Object.entries(specs).map(([name, { shape }]) => [name, shape]));
+  mapValues(specs, ({ shape }) => shape);
 
 export const sizeOf = (shape: readonly number[]): number => shape.reduce((product, size) => product * size, 1);
 
@@ -56,9 +57,7 @@ export function initialise(specs: ParameterSpecs, views: ParameterViews, random:
 
 /** Freshly drawn parameters in arrays of their own. */
 export function drawParameters(specs: ParameterSpecs, random: Random): Record<string, Float32Array> {
-  const views = Object.fromEntries(
-    Object.entries(specs).map(([name, { shape }]) => [name, new Float32Array(sizeOf(shape))]),
-  );
+  const views = mapValues(specs, ({ shape }) => new Float32Array(sizeOf(shape)));
   initialise(specs, views, random);
   return views;
 }

@@ -1,6 +1,7 @@
 /** Runs computations operation by operation on a tfjs backend. It is the reference for the traced engine. */
 
 import * as tf from '@tensorflow/tfjs-core';
+import { mapValues } from '../../src/contract/records.ts';
 import { checkOutputs } from './bound.ts';
 import type { BoundInput, Engine } from './engine.ts';
 
@@ -49,9 +50,7 @@ export const createEagerEngine = (backend: string): Engine => ({
 
 /** tfjs keeps the array that it gets, so each run gives it a copy. @param slice of the arrays that hold several */
 const tensorsOf = (inputs: Readonly<Record<string, BoundInput>>, slice = 0): Record<string, tf.Tensor> =>
-  Object.fromEntries(
-    Object.entries(inputs).map(([name, { shape, data }]) => {
-      const size = tf.util.sizeFromShape([...shape]);
-      return [name, tf.tensor(data.slice(slice * size, (slice + 1) * size), [...shape])];
-    }),
-  );
+  mapValues(inputs, ({ shape, data }) => {
+    const size = tf.util.sizeFromShape([...shape]);
+    return tf.tensor(data.slice(slice * size, (slice + 1) * size), [...shape]);
+  });

@@ -7,6 +7,7 @@
  *   arrays    Float32 [rows, ...]  each of them
  */
 
+import { mapValues } from '../../src/contract/records.ts';
 import { type Claims, controlSize } from '../machine/claims.ts';
 import { shareArrays } from '../machine/shared-arrays.ts';
 import { type ItemsPlan, lengthOf } from './items.ts';
@@ -41,9 +42,7 @@ export const shareItems = ({ itemCount, arrays }: ItemsPlan, memory?: SharedArra
       control: take(Int32Array, controlSize),
       job: take(Int32Array, jobSize),
       claims: take(Int32Array, itemCount),
-      arrays: Object.fromEntries(
-        Object.entries(arrays).map(([name, array]) => [name, take(Float32Array, lengthOf(array))]),
-      ),
+      arrays: mapValues(arrays, (array) => take(Float32Array, lengthOf(array))),
     }),
     memory,
   );

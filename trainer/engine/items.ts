@@ -4,6 +4,7 @@
  * item that another thread takes next time is computed anew there.
  */
 
+import { mapValues } from '../../src/contract/records.ts';
 import { sizeOf } from '../../src/onnx/graph.ts';
 import type {
   BoundInput,
@@ -66,16 +67,11 @@ export function openLane(
   open: (name: string) => OpenedFunction,
 ): ItemLane {
   const { itemCount, arrays, functions } = plan;
-  const columns = Object.fromEntries(
-    Object.entries(arrays).map(([name, array]) => [name, openColumn(array, itemCount, shared[name]!)]),
-  );
-  const opened = Object.fromEntries(Object.keys(functions).map((name) => [name, open(name)]));
+  const columns = mapValues(arrays, (array, name) => openColumn(array, itemCount, shared[name]!));
+  const opened = mapValues(functions, (_, name) => open(name));
   const slotCountMax = keptSlotCounts(plan, opened);
-  const runs = Object.fromEntries(
-    Object.entries(functions).map(([name, { outputs }]) => [
-      name,
-      bindItems(opened[name]!, { columns, outputs, itemCount, slotCountMax: slotCountMax[name]! }),
-    ]),
+  const runs = mapValues(functions, ({ outputs }, name) =>
+    bindItems(opened[name]!, { columns, outputs, itemCount, slotCountMax: slotCountMax[name]! }),
   );
   return {
     run: (name, item, point) => runs[name]!(item, point),
@@ -105,7 +101,7 @@ function bindItems(
     readonly slotCountMax: number;
   },
 ): (item: number, point: SteadyPoint) => void {
-  const own = Object.fromEntries(Object.entries(columns).map(([name, column]) => [name, column.own]));
+  const own = mapValues(columns, (column) => column.own);
   const results = Object.fromEntries(outputs.map((name) => [name, own[name]!]));
   const take = ({ inputs }: Program, item: number) => {
     for (const input of inputs) columns[input]?.take(item);
@@ -122,9 +118,7 @@ function bindItems(
     };
   }
   const slots = createKeptSlots(() => {
-    const kept = Object.fromEntries(
-      Object.entries(steady.shapes).map(([name, shape]) => [name, { shape, data: new Float32Array(sizeOf(shape)) }]),
-    );
+    const kept = mapValues(steady.shapes, (shape) => ({ shape, data: new Float32Array(sizeOf(shape)) }));
     return { fill: steady.bind(own, kept), run: rest.bind({ ...own, ...kept }, results) };
   }, slotCountMax);
   return (item, { place, epoch }) => {
@@ -146,11 +140,8 @@ function keptSlotCounts(
   { itemCount, functions, threadCount, keptBytesMax }: ItemsPlan,
   opened: Readonly<Record<string, OpenedFunction>>,
 ): Record<string, number> {
-  const wanted = Object.fromEntries(
-    Object.entries(functions).map(([name, { placeCount = 1 }]) => [
-      name,
-      Math.ceil((unevenness * itemCount * placeCount) / threadCount),
-    ]),
+  const wanted = mapValues(functions, ({ placeCount = 1 }) =>
+    Math.ceil((unevenness * itemCount * placeCount) / threadCount),
   );
   const bytesOf = (countOf: (name: string) => number) =>
     Object.entries(opened).reduce((sum, [name, { steady }]) => {
@@ -161,7 +152,7 @@ function keptSlotCounts(
   const room = Math.max(0, keptBytesMax - bytesOf(() => 1));
   const wantedBeyondOne = bytesOf((name) => wanted[name]! - 1);
   const part = wantedBeyondOne === 0 ? 0 : room / wantedBeyondOne;
-  return Object.fromEntries(Object.entries(wanted).map(([name, count]) => [name, 1 + Math.floor(part * (count - 1))]));
+  return mapValues(wanted, (count) => 1 + Math.floor(part * (count - 1)));
 }
 
 /** One array as a lane sees it: its own memory for the row of an item. */
@@ -230,9 +221,7 @@ function itemsInTurn<Name extends string>(
   definition: ItemsDefinition<Name>,
 ): ItemComputations<Name> {
   const { name: group, itemCount, functions } = definition;
-  const arrays = Object.fromEntries(
-    Object.entries(definition.arrays).map(([name, array]) => [name, new Float32Array(lengthOf(array))]),
-  );
+  const arrays = mapValues(definition.arrays, (array) => new Float32Array(lengthOf(array)));
   const open = (name: string) => ({ rest: programOf(engine, `${group}-${name}`, functions[name as Name]) });
   const lane = openLane({ ...definition, threadCount: 1, keptBytesMax: 0 }, arrays, open);
   return {
@@ -257,7 +246,7 @@ function programOf(
     inputs: names,
     bind(arrays, results) {
       const inputs = Object.fromEntries(names.map((input) => [input, arrays[input]!]));
-      const outputs = Object.fromEntries(Object.entries(results).map(([output, { data }]) => [output, data]));
+      const outputs = mapValues(results, ({ data }) => data);
       const computation = engine.compile({ name, inputs, outputs, fn });
       computations.push(computation);
       return () => computation.run();

@@ -1,5 +1,6 @@
 /** The default engine: a computation is traced once, and each run is one native call, or a row program where that takes less. */
 
+import { mapValues } from '../../src/contract/records.ts';
 import { chooseDevice } from '../../src/onnx/choose-device.ts';
 import { compile } from '../../src/onnx/compile.ts';
 import { encode } from '../../src/onnx/encode.ts';
@@ -103,8 +104,11 @@ function small(definition: ComputationDefinition, graph: Graph): Computation {
 }
 
 function graphOf(name: string, inputs: Readonly<Record<string, BoundInput>>, fn: TracedFunction): Graph {
-  const specs = Object.fromEntries(Object.entries(inputs).map(([input, { shape }]) => [input, { shape }]));
-  return trace(name, specs, fn);
+  return trace(
+    name,
+    mapValues(inputs, ({ shape }) => ({ shape })),
+    fn,
+  );
 }
 
 /** The session copies the first output. */

@@ -1,6 +1,7 @@
 /** Shared by all exports: parameters as constants, generated layers by name, and a graph as file and manifest entry. */
 
 import * as tf from '@tensorflow/tfjs-core';
+import { mapValues } from '../../src/contract/records.ts';
 import type { GeneratedLayer } from '../../src/nn/hyper/head.ts';
 import type { Parameters, ParameterViews } from '../../src/nn/parameters.ts';
 import { compile } from '../../src/onnx/compile.ts';
@@ -27,7 +28,7 @@ export type NetworkFiles =
 
 /** The parameters as tensors, inside a trace: they become the graph's initialisers. Copied, so training may go on. */
 export const asConstants = ({ views, shapes }: NetworkParameters): Record<string, tf.Tensor> =>
-  Object.fromEntries(Object.entries(views).map(([name, data]) => [name, tf.tensor(data.slice(), [...shapes[name]!])]));
+  mapValues(views, (data, name) => tf.tensor(data.slice(), [...shapes[name]!]));
 
 /** Cleans and encodes a traced graph. */
 export function graphFile(file: string, traced: OnnxGraph): GraphFile {
@@ -80,15 +81,15 @@ export function evaluateParameters(
   { views, shapes }: NetworkParameters,
   fn: TracedFunction,
 ): NetworkParameters {
-  const inputs = Object.fromEntries(Object.entries(shapes).map(([parameter, shape]) => [parameter, { shape }]));
+  const inputs = mapValues(shapes, (shape) => ({ shape }));
   const session = compile(trace(name, inputs, fn), { threadCount: 1 });
   const feeds = Object.fromEntries(
     session.inputs.map((input) => [input.name, floatTensor(views[input.name]!, shapes[input.name]!)]),
   );
-  const values = Object.entries(session.run(feeds));
+  const values = session.run(feeds);
   const result = {
-    views: Object.fromEntries(values.map(([output, { data }]) => [output, (data as Float32Array).slice()])),
-    shapes: Object.fromEntries(values.map(([output, { dims }]) => [output, dims])),
+    views: mapValues(values, ({ data }) => (data as Float32Array).slice()),
+    shapes: mapValues(values, ({ dims }) => dims),
   };
   session.dispose();
   return result;

@@ -4,6 +4,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { clipToBounds, float32Bounds } from '../../src/contract/bounds.ts';
 import { invalidArgument } from '../../src/contract/errors.ts';
 import { createRandom, type Random } from '../../src/contract/random.ts';
+import { mapValues } from '../../src/contract/records.ts';
 import { specSize, type TensorSpec } from '../../src/contract/tensor-spec.ts';
 import { toNormalised } from '../../src/nn/action-scaling.ts';
 import { actionGradient, memberQ } from '../../src/nn/critics/critic.ts';
@@ -70,7 +71,7 @@ function computed(
   const computation = engine.compile({
     name: `${target}-probe`,
     inputs: { ...boundParameters('live', views, shapes), ...inputs },
-    outputs: Object.fromEntries(Object.entries(outputs).map(([name, { data }]) => [name, data])),
+    outputs: mapValues(outputs, ({ data }) => data),
     fn: (tensors) => fn(under('live', tensors), tensors),
   });
   computation.run();
@@ -263,4 +264,4 @@ function probeInput(random: Random, spec: TensorSpec): Rows {
 }
 
 const numbers = (tensors: Readonly<Record<string, Rows>>): Probe['inputs'] =>
-  Object.fromEntries(Object.entries(tensors).map(([name, { shape, data }]) => [name, { shape, values: [...data] }]));
+  mapValues(tensors, ({ shape, data }) => ({ shape, values: [...data] }));

@@ -6,6 +6,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { invalidArgument } from '../../src/contract/errors.ts';
 import { createRandom } from '../../src/contract/random.ts';
+import { mapValues } from '../../src/contract/records.ts';
 import { type PolicySpecs, plainSpec, type SpecSizes, specSizes } from '../../src/contract/tensor-spec.ts';
 import { actionScaling } from '../../src/nn/action-scaling.ts';
 import { createCritic } from '../../src/nn/critics/registry.ts';
@@ -141,12 +142,7 @@ function adaptationOf(policy: Policy): Pick<TrainedModel, 'step' | 'adaptation'>
           const logProb = logProbOf(policy, policyOutput(policy, at, observation, context), action);
           return tf.sum(tf.mul(coefficient, logProb)) as tf.Scalar;
         }, parameters);
-        return Object.fromEntries(
-          Object.entries(parameters).map(([name, value]) => [
-            name,
-            tf.add(value, tf.mul(gradients[name]!, innerStepSize)),
-          ]),
-        );
+        return mapValues(parameters, (value, name) => tf.add(value, tf.mul(gradients[name]!, innerStepSize)));
       },
     },
   };

@@ -1,6 +1,7 @@
 /** The action for one observation, as a compiled computation over fixed arrays. */
 
 import type * as tf from '@tensorflow/tfjs-core';
+import { mapValues } from '../../src/contract/records.ts';
 import { specSizes } from '../../src/contract/tensor-spec.ts';
 import { toEnvironment } from '../../src/nn/action-scaling.ts';
 import { type Parameters, under } from '../../src/nn/parameters.ts';
@@ -71,7 +72,7 @@ export function compileActing({ engine, name, networks, actor, noisy, action }: 
       model ??= modelOf(definition);
       return {
         model,
-        parameters: Object.fromEntries(Object.entries(parameters).map(([input, { data }]) => [input, data])),
+        parameters: mapValues(parameters, ({ data }) => data),
       };
     },
     dispose: () => computation.dispose(),

@@ -1,5 +1,6 @@
 /** A deterministic policy that another thread can run: a graph as ONNX, and the parameters that it takes. */
 
+import { mapValues } from '../../src/contract/records.ts';
 import { openSmallComputation } from '../../src/onnx/small-computation.ts';
 import type { EvaluationOptions } from './evaluation.ts';
 
@@ -18,7 +19,7 @@ export type PortablePolicy = {
 
 /** Copies that another thread may have: a view would take all of its memory along. */
 export const copiesOf = (parameters: PolicyParameters): Record<string, Float32Array<ArrayBuffer>> =>
-  Object.fromEntries(Object.entries(parameters).map(([name, values]) => [name, values.slice()]));
+  mapValues(parameters, (values) => values.slice());
 
 export type Portable = { portablePolicy(): PortablePolicy };
 

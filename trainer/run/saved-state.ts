@@ -1,6 +1,7 @@
 /** The state of one part of a run as a checkpoint keeps it, and how saved arrays are restored. */
 
 import { invalidArgument } from '../../src/contract/errors.ts';
+import { mapValues } from '../../src/contract/records.ts';
 
 /** A value that JSON holds exactly. */
 export type JsonValue = null | boolean | number | string | readonly JsonValue[] | { readonly [key: string]: JsonValue };
@@ -15,7 +16,7 @@ export type SavedState = {
 
 /** A copy that does not change with its owner. */
 export const copyOf = ({ arrays, state }: SavedState): SavedState => ({
-  arrays: Object.fromEntries(Object.entries(arrays).map(([name, array]) => [name, array.slice()])),
+  arrays: mapValues(arrays, (array) => array.slice()),
   state,
 });
 

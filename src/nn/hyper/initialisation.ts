@@ -3,6 +3,7 @@
  * the number of inputs of the dynamic layer. Where a scheme speaks only of heads, the trunk is initialised as in `hyperl`.
  */
 
+import { mapValues } from '../../contract/records.ts';
 import '../cpu-backend.ts';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Random } from '../../contract/random.ts';
@@ -108,11 +109,8 @@ function embeddingPower({ specs, metaSize, stageCount }: Trunk, drawn: Drawn, ra
   void tf.setBackend('cpu');
   try {
     return tf.tidy(() => {
-      const parameters = Object.fromEntries(
-        Object.entries(under('primary', specs)).map(([name, { shape }]) => [
-          name,
-          tf.tensor(drawn(`primary.${name}`), [...shape]),
-        ]),
+      const parameters = mapValues(under('primary', specs), ({ shape }, name) =>
+        tf.tensor(drawn(`primary.${name}`), [...shape]),
       );
       const metas = tf.tensor2d(unitNormals(random, metaSize), [metaCount, metaSize]);
       return tf.mean(tf.square(primary(parameters, stageCount, metas))).dataSync()[0]!;

@@ -1,6 +1,7 @@
 /** Adaptation to one task: K policy-gradient steps on all parameters, differentiable through; and Hessian-vector products. */
 
 import * as tf from '@tensorflow/tfjs-core';
+import { mapValues } from '../../../src/contract/records.ts';
 import type { Parameters } from '../../../src/nn/parameters.ts';
 import { valueAndGradients } from '../../../src/trace/differentiate.ts';
 
@@ -35,7 +36,7 @@ export function adaptationPath(
   for (let k = 0; k < stepCount; k++) {
     const at = path[k]!;
     const { gradients } = valueAndGradients(loss, at);
-    path.push(mapNamed(at, (value, name) => tf.sub(value, tf.mul(rates[name]!, pass(gradients[name]!, order)))));
+    path.push(mapValues(at, (value, name) => tf.sub(value, tf.mul(rates[name]!, pass(gradients[name]!, order)))));
   }
   return path;
 }
@@ -66,9 +67,3 @@ export const inner = (a: Parameters, b: Parameters): tf.Scalar =>
     (sum, [name, value]) => tf.add(sum, tf.sum(tf.mul(value, b[name]!))),
     tf.scalar(0),
   ) as tf.Scalar;
-
-export const mapNamed = (
-  tensors: Parameters,
-  fn: (tensor: tf.Tensor, name: string) => tf.Tensor,
-): Record<string, tf.Tensor> =>
-  Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, fn(tensor, name)]));

@@ -6,6 +6,7 @@
  * products of theirs: the Hessian of the divergence is J' F J, with F its Hessian in the weights after the last step.
  */
 
+import { mapValues } from '../../../src/contract/records.ts';
 import { requireFiniteLoss } from '../../off-policy/finite-loss.ts';
 import { addScaled, dot, setScaled } from './conjugate-gradient.ts';
 import type { TaskArrays } from './steps.ts';
@@ -43,7 +44,7 @@ export class MetaProblem implements TrpoProblem {
     this.parameters = parts.parameters;
     this.#taskCount = tasks.length;
     this.#parts = parts;
-    this.#sums = slopes.map((named) => mapViews(named, (view) => new Float64Array(view.length)));
+    this.#sums = slopes.map((named) => mapValues(named, (view) => new Float64Array(view.length)));
     tasks.forEach(({ context }, task) => {
       contexts.set(context.subarray(0, networks.contextSize), task * networks.contextSize);
     });
@@ -123,9 +124,6 @@ export class MetaProblem implements TrpoProblem {
     }
   }
 }
-
-const mapViews = <From, To>(named: Readonly<Record<string, From>>, fn: (view: From) => To): Record<string, To> =>
-  Object.fromEntries(Object.entries(named).map(([name, view]) => [name, fn(view)]));
 
 function addViews(sums: Readonly<Record<string, Float64Array>>, views: WeightViews): void {
   for (const [name, sum] of Object.entries(sums)) addScaled(sum, views[name]!, 1);

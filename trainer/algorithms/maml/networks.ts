@@ -1,6 +1,7 @@
 /** MAML's policy as a description without parameters, and the meta-parameters: the policy's, and the inner rates if they are learnt. */
 
 import * as tf from '@tensorflow/tfjs-core';
+import { mapValues } from '../../../src/contract/records.ts';
 import { type PolicySpecs, type SpecSizes, specSizes } from '../../../src/contract/tensor-spec.ts';
 import type { TaskDistribution } from '../../../src/envs/task-distribution.ts';
 import { type ActionScaling, actionScaling } from '../../../src/nn/action-scaling.ts';
@@ -57,19 +58,17 @@ export type MetaShapes = Readonly<Record<string, readonly number[]>>;
 /** `policy.<name>` and, if rates are learnt, `rate.<name>`. */
 export function metaSpecs({ specs }: Policy, { start, learnt }: MamlConfig['rate']): ParameterSpecs {
   if (learnt === 'no') return withPrefix('policy', specs);
-  const rates = Object.fromEntries(
-    Object.entries(specs).map(([name, { shape }]) => [
-      name,
-      { shape: learnt === 'per-tensor' ? [] : shape, initialise: constant(start) },
-    ]),
-  );
+  const rates = mapValues(specs, ({ shape }) => ({
+    shape: learnt === 'per-tensor' ? [] : shape,
+    initialise: constant(start),
+  }));
   return { ...withPrefix('policy', specs), ...withPrefix('rate', rates) };
 }
 
 /** The learnt rates among the meta-parameters, or the fixed one for all. */
 export function readRates({ policy }: MamlNetworks, { start, learnt }: MamlConfig['rate'], meta: Parameters): Rates {
   if (learnt !== 'no') return under('rate', meta);
-  return Object.fromEntries(Object.keys(policy.specs).map((name) => [name, tf.scalar(start)]));
+  return mapValues(policy.specs, () => tf.scalar(start));
 }
 
 /** The policy in a context [1, C] of environment units. */

@@ -4,6 +4,7 @@
  */
 
 import type * as tf from '@tensorflow/tfjs-core';
+import { mapValues } from '../../../src/contract/records.ts';
 import { type Parameters, prefixed, under } from '../../../src/nn/parameters.ts';
 import { taskOutput, taskWeightShapes } from '../../../src/nn/policies/task-weights.ts';
 import { valueAndGradients } from '../../../src/trace/differentiate.ts';
@@ -167,7 +168,10 @@ function taskItems(
 ): ItemsDefinition<string> {
   const { observationSize, actionSize, policy } = networks;
   const named = (prefix: string, shapes: MetaShapes, rowCount = itemCount) =>
-    prefixed(prefix, Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [name, { rowCount, shape }])));
+    prefixed(
+      prefix,
+      mapValues(shapes, (shape) => ({ rowCount, shape })),
+    );
   const weightShapes = taskWeightShapes(policy);
   const inner = {
     observation: [stepCount, observationSize],

@@ -5,6 +5,7 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import { createRandom } from '../../../src/contract/random.ts';
+import { mapValues } from '../../../src/contract/records.ts';
 import { type Parameters, prefixed, sizeOf, under } from '../../../src/nn/parameters.ts';
 import { actionOf } from '../../../src/nn/policies/policy.ts';
 import { taskOutput, taskWeightShapes, taskWeights } from '../../../src/nn/policies/task-weights.ts';
@@ -180,12 +181,7 @@ function createMemory({ networks, taskCount, episodeCount, stepCount }: TaskPoli
   const rowCount = taskCount * episodeCount;
   const sizes = taskWeightShapes(policy);
   const allocate = (count: number): Named =>
-    Object.fromEntries(
-      Object.entries(sizes).map(([name, shape]) => [
-        name,
-        { shape: [count, ...shape], data: new Float32Array(count * sizeOf(shape)) },
-      ]),
-    );
+    mapValues(sizes, (shape) => ({ shape: [count, ...shape], data: new Float32Array(count * sizeOf(shape)) }));
   return {
     context: new Float32Array(contextSize),
     contexts: new Float32Array(taskCount * contextSize),
@@ -199,5 +195,4 @@ function createMemory({ networks, taskCount, episodeCount, stepCount }: TaskPoli
   };
 }
 
-const dataOf = (named: Named): Record<string, Float32Array> =>
-  Object.fromEntries(Object.entries(named).map(([name, { data }]) => [name, data]));
+const dataOf = (named: Named): Record<string, Float32Array> => mapValues(named, ({ data }) => data);

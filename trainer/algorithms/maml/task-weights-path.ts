@@ -9,6 +9,7 @@
  */
 
 import * as tf from '@tensorflow/tfjs-core';
+import { mapValues } from '../../../src/contract/records.ts';
 import { type LinearMap, linear } from '../../../src/nn/linear.ts';
 import { type Parameters, prefixed, sizeOf, under } from '../../../src/nn/parameters.ts';
 import type { Policy } from '../../../src/nn/policies/policy.ts';
@@ -16,7 +17,7 @@ import { taskWeightShapes, taskWeights } from '../../../src/nn/policies/task-wei
 import { valueAndGradients } from '../../../src/trace/differentiate.ts';
 import { type BoundInput, boundParameters, type Computation, type Engine } from '../../engine/engine.ts';
 import type { MamlConfig } from './config.ts';
-import { inner, mapNamed, type Rates } from './inner-step.ts';
+import { inner, type Rates } from './inner-step.ts';
 import { type MamlNetworks, type MetaShapes, type MetaViews, readRates, readTask } from './networks.ts';
 import type { WeightViews } from './task-computations.ts';
 
@@ -76,10 +77,7 @@ export function createTaskWeightsPath(options: TaskWeightsPathOptions): TaskWeig
 
 function createPathMemory({ networks, config, taskCount }: TaskWeightsPathOptions): PathMemory {
   const shapes = taskWeightShapes(networks.policy);
-  const views = (): WeightViews =>
-    Object.fromEntries(
-      Object.entries(shapes).map(([name, shape]) => [name, new Float32Array(taskCount * sizeOf(shape))]),
-    );
+  const views = (): WeightViews => mapValues(shapes, (shape) => new Float32Array(taskCount * sizeOf(shape)));
   const list = (length: number) => Array.from({ length }, views);
   const { stepCount } = config.inner;
   return {
@@ -100,9 +98,7 @@ function compileStep(options: TaskWeightsPathOptions, memory: PathMemory, k: num
   const { contextSize } = networks;
   const weightShapes = taskWeightShapes(networks.policy);
   const bound = (views: WeightViews): Record<string, BoundInput> =>
-    Object.fromEntries(
-      Object.entries(views).map(([name, data]) => [name, { shape: [taskCount, ...weightShapes[name]!], data }]),
-    );
+    mapValues(views, (data, name) => ({ shape: [taskCount, ...weightShapes[name]!], data }));
   const perStep = <T>(prefix: string, list: readonly WeightViews[], of: (views: WeightViews) => Record<string, T>) =>
     Object.assign({}, ...list.slice(0, k).map((views, i) => prefixed(`${prefix}${i}`, of(views)))) as Record<string, T>;
   const inputs = {
@@ -155,14 +151,14 @@ function pathFunctions(
         ...renamed(inputs, /^slopeTangent(\d+)\./, 'slope$1.'),
       };
       // J' u is linear in u, so its slope along a direction is J x direction, wherever u is.
-      const u = mapNamed(read.weights(read.at), (weight) => tf.zerosLike(weight));
+      const u = mapValues(read.weights(read.at), (weight) => tf.zerosLike(weight));
       const along = (cotangent: Parameters) => inner(backwards(read, cotangent), direction);
       return prefixed('to', valueAndGradients(along, u).gradients);
     },
     backward(inputs) {
       const read = weightsAt(options, k, inputs);
       const back = backwards(read, under('cotangent', inputs));
-      const all = mapNamed(read.at, (tensor, name) => back[name] ?? tf.zerosLike(tensor));
+      const all = mapValues(read.at, (tensor, name) => back[name] ?? tf.zerosLike(tensor));
       return { ...renamed(all, /^meta\./, 'd.'), ...renamed(all, /^slope(\d+)\./, 'dSlope$1.') };
     },
   };
@@ -234,7 +230,7 @@ function layerSlopes(policy: Policy, start: Start): LayerSlopes | undefined {
       return map(parameters, name, x);
     });
     const { gradients } = valueAndGradients((values) => inner(weights(values, map), slope), own);
-    const one = { inputs: mapNamed(common, (weight) => inputs.get(weight)!), gradients, stepCount: 1 };
+    const one = { inputs: mapValues(common, (weight) => inputs.get(weight)!), gradients, stepCount: 1 };
     found = found === undefined ? one : withStep(found, one);
   }
   return found;
@@ -243,7 +239,7 @@ function layerSlopes(policy: Policy, start: Start): LayerSlopes | undefined {
 function withStep({ stepCount, inputs, gradients }: LayerSlopes, one: LayerSlopes): LayerSlopes {
   const rows = (tensor: tf.Tensor) => (stepCount === 1 ? tf.expandDims(tensor, 0) : tensor);
   const below = (above: Parameters, last: Parameters) =>
-    mapNamed(last, (tensor, name) => tf.concat([rows(above[name]!), tf.expandDims(tensor, 0)], 0));
+    mapValues(last, (tensor, name) => tf.concat([rows(above[name]!), tf.expandDims(tensor, 0)], 0));
   return {
     stepCount: stepCount + 1,
     inputs: below(inputs, one.inputs),
@@ -270,7 +266,7 @@ function moved(policy: Policy, { parameters, contexts, rates }: Start, steps: La
     const along = timesRate(tf.mul(x, inputs[name]!), rates[name]!);
     return tf.sub(before, ofSteps(tf.mul(along, gradients[biasOf(name)]!)));
   };
-  const after = mapNamed(own, (value, name) => tf.sub(value, ofSteps(tf.mul(rates[name]!, gradients[name]!))));
+  const after = mapValues(own, (value, name) => tf.sub(value, ofSteps(tf.mul(rates[name]!, gradients[name]!))));
   return { common, own: after, map };
 }
 

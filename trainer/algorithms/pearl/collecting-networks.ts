@@ -1,5 +1,7 @@
 /** The policy and the encoder that collect: copies, as updates change the learner's own beside a collection. */
 
+import { mapValues } from '../../../src/contract/records.ts';
+import { prefixed } from '../../../src/nn/parameters.ts';
 import type { ReadArrays } from '../../off-policy/actor-critic.ts';
 import { type LearnerState, learnerState } from '../../off-policy/learner-state.ts';
 import type { PearlParameters } from './parameters.ts';
@@ -20,10 +22,10 @@ export function createCollectingNetworks({
 }: Pick<PearlParameters, 'policy' | 'encoder'>): CollectingNetworks {
   const own = { policy: copyOf(policy), encoder: encoder && copyOf(encoder.arrays) };
   const copies = [own.policy, ...(own.encoder === undefined ? [] : [own.encoder])];
-  const arrays = Object.fromEntries([
-    ...Object.entries(own.policy.parameters).map(([name, array]) => [`policy.${name}`, array]),
-    ...Object.entries(own.encoder?.parameters ?? {}).map(([name, array]) => [`encoder.${name}`, array]),
-  ]) as Record<string, Float32Array>;
+  const arrays = {
+    ...prefixed('policy', own.policy.parameters),
+    ...prefixed('encoder', own.encoder?.parameters ?? {}),
+  };
   return {
     ...own,
     take() {
@@ -34,13 +36,12 @@ export function createCollectingNetworks({
 }
 
 function copyOf({ parameters, shapes }: ReadArrays) {
-  const entries = Object.entries(parameters);
-  const copies = Object.fromEntries(entries.map(([name, array]) => [name, array.slice()]));
+  const copies = mapValues(parameters, (array) => array.slice());
   return {
     parameters: copies,
     shapes,
     take() {
-      for (const [name, array] of entries) copies[name]!.set(array);
+      for (const [name, array] of Object.entries(parameters)) copies[name]!.set(array);
     },
   };
 }

@@ -6,6 +6,7 @@
  */
 
 import { createRandom, type Random } from '../../../src/contract/random.ts';
+import { mapValues } from '../../../src/contract/records.ts';
 import type { Sliced } from '../../../src/contract/sliced.ts';
 import type { Batch } from '../../replay/batch.ts';
 import type { EpisodeBuffer } from '../../replay/episode-buffer.ts';
@@ -38,9 +39,7 @@ export type CollectorRandom = Readonly<Record<keyof typeof collectorStreams, Ran
 const collectorStreams = { tasks: 9, latents: 10, actions: 11, contexts: 12 };
 const streamNames = Object.keys(collectorStreams) as (keyof typeof collectorStreams)[];
 export const collectorRandom = (seed: number): CollectorRandom =>
-  Object.fromEntries(
-    Object.entries(collectorStreams).map(([name, stream]) => [name, createRandom(seed, stream)]),
-  ) as CollectorRandom;
+  mapValues(collectorStreams, (stream) => createRandom(seed, stream)) as CollectorRandom;
 
 /** What was collected in some tasks. */
 export type Collection = {

@@ -5,6 +5,7 @@
  */
 
 import { createRandom, type Random } from '../../../src/contract/random.ts';
+import { mapValues } from '../../../src/contract/records.ts';
 import type { Sliced } from '../../../src/contract/sliced.ts';
 import type { IterationReport, IterativeLearner } from '../../loops/iterations.ts';
 import { takeUpdate } from '../../off-policy/finite-loss.ts';
@@ -200,8 +201,8 @@ class PearlLearner {
       return updates.update(random.noise);
     });
     const { sums, updateCount } = this.#progress;
-    const added = Object.entries(metrics).map(([name, value]) => [name, (sums[name] ?? 0) + value]);
-    this.#progress = { ...this.#progress, updateCount: updateCount + 1, sums: Object.fromEntries(added) };
+    const added = mapValues(metrics, (value, name) => (sums[name] ?? 0) + value);
+    this.#progress = { ...this.#progress, updateCount: updateCount + 1, sums: added };
     this.#addTime('updating', startedAt);
   }
 
@@ -239,9 +240,7 @@ function reportOf(
   environmentSteps: number,
   { config, replay: { largestReward } }: PearlLearnerOptions,
 ): IterationReport {
-  const means = Object.fromEntries(
-    Object.entries(sums).map(([name, sum]) => [name, sum / updateCount]),
-  ) as UpdateMetrics;
+  const means = mapValues(sums, (sum) => sum / updateCount) as UpdateMetrics;
   const { targetMean, entropy } = means as { readonly targetMean: number; readonly entropy: number };
   // The entropy of each step is a part of the value, too.
   const allowed = (config.rewardScale * largestReward + Math.abs(entropy)) / (1 - config.gamma);

@@ -2,6 +2,7 @@
 
 import type * as tf from '@tensorflow/tfjs-core';
 import type { Random } from '../../../src/contract/random.ts';
+import { mapValues } from '../../../src/contract/records.ts';
 import { toEnvironment } from '../../../src/nn/action-scaling.ts';
 import { type Parameters, prefixed, sizeOf, under } from '../../../src/nn/parameters.ts';
 import { actionOf, type PolicySplit, policyOutput } from '../../../src/nn/policies/policy.ts';
@@ -112,6 +113,6 @@ function compileGeneration(
       { shape, data: new Float32Array(sizeOf(shape)) },
     ]),
   );
-  const outputs = Object.fromEntries(Object.entries(layers).map(([name, { data }]) => [name, data]));
+  const outputs = mapValues(layers, ({ data }) => data);
   return { layers, computation: engine.compile({ name: 'pearl-generate', inputs, outputs, fn }) };
 }
