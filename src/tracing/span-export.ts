@@ -5,7 +5,7 @@
 
 import type { Logger } from 'pino';
 import { loadOpenTelemetry, type OpenTelemetry, type OtelExporter, type OtelTracer } from './open-telemetry.ts';
-import type { TraceSettings } from './trace-settings.ts';
+import { loggedUrl, type TraceSettings } from './trace-settings.ts';
 
 export type SpanExport = {
   readonly telemetry: OpenTelemetry;
@@ -86,8 +86,9 @@ function telling(
   exporter: OtelExporter,
   success: number,
   counts: SpanCounts,
-  { endpoint, log }: Pick<SpanExportOptions, 'endpoint' | 'log'>,
+  { endpoint: url, log }: Pick<SpanExportOptions, 'endpoint' | 'log'>,
 ): OtelExporter {
+  const endpoint = loggedUrl(url);
   let isAway = false;
   return {
     export(spans, done) {

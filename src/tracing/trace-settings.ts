@@ -27,6 +27,14 @@ export type GivenTraces = {
 export const httpUrl = 'a URL of http or https, such as http://127.0.0.1:4318/v1/traces';
 export const isHttpUrl = (text: string): boolean => URL.canParse(text) && /^https?:$/.test(new URL(text).protocol);
 
+/** The URL as a log may have it: without a name and a password. */
+export function loggedUrl(text: string): string {
+  const url = new URL(text);
+  url.username = '';
+  url.password = '';
+  return url.href;
+}
+
 type Variables = Readonly<Record<string, string | undefined>>;
 
 const defaultTimeoutMs = 5000;
@@ -52,7 +60,10 @@ export function readTraceSettings(
   const endpoint = traceEndpoint ?? endpointOf(set);
   if (isOff || endpoint === undefined) {
     if (traceEndpoint !== null)
-      log.warn({ traceEndpoint }, 'no traces: OTEL_SDK_DISABLED or OTEL_TRACES_EXPORTER says so');
+      log.warn(
+        { traceEndpoint: loggedUrl(traceEndpoint) },
+        'no traces: OTEL_SDK_DISABLED or OTEL_TRACES_EXPORTER says so',
+      );
     return undefined;
   }
   const ignored = (name: string, expected: string) =>

@@ -157,7 +157,7 @@ describe('traces', () => {
   test('a collector that is away, or never answers, disturbs neither requests nor the end, and is said once', async () => {
     const hanging = await startCollector(() => {});
     // Nobody listens on port 9 of the loopback address.
-    for (const traceEndpoint of ['http://127.0.0.1:9/v1/traces', hanging.endpoint]) {
+    for (const traceEndpoint of ['http://robot:secret@127.0.0.1:9/v1/traces', hanging.endpoint]) {
       const { address, server, lines } = await startTestServer([hyper], {
         traceEndpoint,
         traceQueueCountMax: 64,
@@ -174,6 +174,7 @@ describe('traces', () => {
       await server.stop();
       expect(performance.now() - startMs).toBeLessThan(5000);
       expect(lines.filter(({ msg }) => msg === 'traces cannot be sent').length).toBeLessThanOrEqual(1);
+      expect(JSON.stringify(lines)).not.toContain('secret');
     }
     expect(hanging.requestCount).toBeGreaterThan(0);
     // Of 1000 requests at most the queue and the batches under way were kept.
