@@ -123,12 +123,18 @@ async function main(given: readonly string[]): Promise<number> {
 }
 
 // A reader that has enough, such as `head`, closes the pipe: no error.
+let isOutputLost = false;
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
+  if (error.code === 'EPIPE' || isOutputLost) return;
+  isOutputLost = true;
+  const fault = `standard output: expected one that takes what is printed, got ${error.message}`;
+  process.stderr.write(`hyperpolicy: ${fault}\n`);
+  process.exitCode = exitCodes.failure;
 });
 // A pipe that ended or a terminal that was closed takes no more lines of progress; that is no reason to stop.
 process.stderr.on('error', () => {});
 // What an environment file prints is no result of the command.
 globalThis.console = new Console(process.stderr);
 // Not `process.exit`, which would cut off what is still being written to standard output.
-process.exitCode = await main(process.argv.slice(2));
+const exitCode = await main(process.argv.slice(2));
+process.exitCode = isOutputLost ? exitCodes.failure : exitCode;

@@ -3,10 +3,10 @@
 import { existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { availableParallelism, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { temporaryStore } from '../server/fixtures.ts';
-import { runCommand } from './command.ts';
+import { runCommand, startProcess } from './command.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'hyperpolicy-checks-'));
 const other = createServer();
@@ -198,4 +198,15 @@ test('a config that is missing is told with the place where it was looked for', 
   const none = `hyperpolicy: nope.yaml: expected a file at ${join(realpathSync(folder), 'nope.yaml')}, got none\n`;
   expect(await refusal('train', 'td3', '--config', 'nope.yaml')).toBe(none);
   expect(await refusal('sweep', 'nope.yaml')).toBe(none);
+});
+
+test('an output that takes nothing, as on a full disk, is one line and a failure', async () => {
+  const command = resolve('clients/cli/hyperpolicy.mjs');
+  const shell = ['-c', 'exec "$0" "$1" environments > /dev/full', process.execPath, command];
+  expect(await startProcess('sh', shell, { cwd: folder }).finished).toEqual({
+    code: 1,
+    stdout: '',
+    stderr:
+      'hyperpolicy: standard output: expected one that takes what is printed, got ENOSPC: no space left on device, write\n',
+  });
 });

@@ -45,4 +45,6 @@ test('an unknown algorithm is refused by name', async () => {
     `algorithm: expected one of ${algorithmNames.join(', ')}, got "ppo"`,
   );
   await expect(loadAlgorithm('constructor')).rejects.toThrow('got "constructor"');
+  // From code that no compiler has checked.
+  await expect(loadAlgorithm(undefined)).rejects.toThrow('got nothing');
 });

@@ -1,6 +1,6 @@
 /** Algorithms by name: one line each. A descriptor is loaded when its algorithm is asked for. */
 
-import { invalidArgument } from '../../src/contract/errors.ts';
+import { invalidArgument, shownValue } from '../../src/contract/errors.ts';
 import type { Algorithm } from '../run/algorithm.ts';
 
 const descriptors: Readonly<Record<string, () => Promise<{ readonly algorithm: Algorithm }>>> = {
@@ -13,11 +13,11 @@ const descriptors: Readonly<Record<string, () => Promise<{ readonly algorithm: A
 export const algorithmNames: readonly string[] = Object.keys(descriptors);
 
 /** @throws HyperpolicyError invalid_argument: an unknown name */
-export async function loadAlgorithm(name: string): Promise<Algorithm> {
-  if (Object.hasOwn(descriptors, name)) return (await descriptors[name]!()).algorithm;
+export async function loadAlgorithm(name: string | undefined): Promise<Algorithm> {
+  if (name !== undefined && Object.hasOwn(descriptors, name)) return (await descriptors[name]!()).algorithm;
   throw invalidArgument({
     where: 'algorithm',
     expected: `one of ${algorithmNames.join(', ')}`,
-    actual: JSON.stringify(name.slice(0, 100)),
+    actual: name === undefined ? 'nothing' : shownValue(name),
   });
 }
