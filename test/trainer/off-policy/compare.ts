@@ -28,11 +28,16 @@ export function updatesOf<Update>(given: UpdatesInTurn<Update>): Update[] {
 const l2Of = (values: Float32Array) => Math.sqrt(values.reduce((sum, value) => sum + value * value, 0));
 
 /** Largest difference over the largest expected value; what is 0 by a clip or a dead unit is exactly that. */
-export function expectList(actual: ArrayLike<number>, expected: readonly number[], what: string): void {
+export function expectList(
+  actual: ArrayLike<number>,
+  expected: readonly number[],
+  what: string,
+  within: number = tolerance,
+): void {
   expect(actual.length, what).toBe(expected.length);
   const scale = Math.max(...expected.map(Math.abs));
   const worst = Math.max(...expected.map((value, i) => Math.abs(actual[i]! - value)));
-  expect(worst, what).toBeLessThanOrEqual(tolerance * scale);
+  expect(worst, what).toBeLessThanOrEqual(within * scale);
 }
 
 export const expectNumber = (actual: number, expected: number, what: string): void =>

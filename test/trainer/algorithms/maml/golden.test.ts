@@ -18,6 +18,7 @@ import { createMetaObjective, type MetaObjective } from '../../../../trainer/alg
 import { createTaskArrays, type StepArrays, type TaskArrays } from '../../../../trainer/algorithms/maml/steps.ts';
 import { searchLine, type TrpoReport, trpoStep } from '../../../../trainer/algorithms/maml/trpo.ts';
 import { createTracedEngine } from '../../../../trainer/engine/traced.ts';
+import { expectList } from '../../off-policy/compare.ts';
 import {
   caseNetworks,
   episodesOf,
@@ -36,14 +37,6 @@ const engine = createTracedEngine({ threadCount: 1 });
 const { setup, constants } = golden;
 const capacity = setup.episodes * setup.steps;
 const advantageConfig = { discount: constants.gamma, lambda: constants.lambda, weighting: 'steps' } as const;
-
-/** Largest difference over the largest expected value. */
-function expectList(actual: ArrayLike<number>, expected: readonly number[], tolerance: number, what: string): void {
-  expect(actual.length, what).toBe(expected.length);
-  const scale = Math.max(...expected.map(Math.abs));
-  const worst = Math.max(...expected.map((value, i) => Math.abs(actual[i]! - value)));
-  expect(worst / scale, what).toBeLessThan(tolerance);
-}
 
 const norm = (values: ArrayLike<number>): number => Math.hypot(...Array.from(values));
 
@@ -87,25 +80,25 @@ describe.each(['pre', 'post'] as const)('the %s set', (set) => {
     const { observation, reward, lengths } = episodesOf(set, task);
     const figures = golden.baseline[set][task]!;
     const returns = discountedReturns(reward, lengths, constants.gamma);
-    expectList(returns, figures.returns, 1e-7, 'returns');
+    expectList(returns, figures.returns, 'returns', 1e-7);
     const values = runToEnd(baselineValues({ observation, lengths }, returns));
-    expectList(values, figures.predictions, 1e-6, 'predictions');
+    expectList(values, figures.predictions, 'predictions', 1e-6);
     const advantages = (lambda: number) =>
       generalisedAdvantages({ reward, values, lengths }, { discount: constants.gamma, lambda });
-    expectList(advantages(constants.lambda), figures.advantages, 1e-6, 'advantages');
-    expectList(advantages(0.9), figures.advantages_lambda_0_9, 1e-6, 'advantages with lambda 0.9');
+    expectList(advantages(constants.lambda), figures.advantages, 'advantages', 1e-6);
+    expectList(advantages(0.9), figures.advantages_lambda_0_9, 'advantages with lambda 0.9', 1e-6);
     const coefficients = runToEnd(policyGradientCoefficients({ observation, reward, lengths }, advantageConfig));
     const normalised = Array.from(coefficients, (coefficient) => coefficient * reward.length);
-    expectList(normalised, figures.normalised, 1e-6, 'normalised');
+    expectList(normalised, figures.normalised, 'normalised', 1e-6);
   });
 
   test.each(setup.contexts.map((_, task) => task))('of task %i has the inputs of the file', (task) => {
     const { observation, action, reward } = episodesOf(set, task);
     const figures = golden.inputs[set][task]!;
     const size = setup.observation_size;
-    expectList(observation.subarray(0, size), figures.observation_first as number[], 1e-6, 'first observation');
-    expectList(observation.subarray(-size), figures.observation_last as number[], 1e-6, 'last observation');
-    expectList(action.subarray(-setup.action_size), figures.action_last as number[], 1e-6, 'last action');
+    expectList(observation.subarray(0, size), figures.observation_first as number[], 'first observation', 1e-6);
+    expectList(observation.subarray(-size), figures.observation_last as number[], 'last observation', 1e-6);
+    expectList(action.subarray(-setup.action_size), figures.action_last as number[], 'last action', 1e-6);
     expectNear(reward.at(-1)!, figures.reward_last as number, 1e-6, 'last reward');
   });
 });
@@ -240,7 +233,7 @@ describe.each(Object.keys(golden.cases))('%s', (name) => {
         });
       }
       const valid = figures.log_prob_after[task]!;
-      expectList(logProb.subarray(0, valid.length), valid, 1e-5, 'log-densities after adaptation');
+      expectList(logProb.subarray(0, valid.length), valid, 'log-densities after adaptation', 1e-5);
     });
   });
 
@@ -309,7 +302,7 @@ describe.each(Object.keys(golden.cases))('%s', (name) => {
     const expected = figures.trpo_5_iterations!;
     const report = step(constants.few_iterations);
     const { solution } = report;
-    expectList(report.residualsSquared, expected.residual_squared, 1e-4, 'residuals');
+    expectList(report.residualsSquared, expected.residual_squared, 'residuals', 1e-4);
     expectNear(report.curvature, expected.sHs, 1e-4, 'sHs');
     expectNear(report.scale, expected.scale, 1e-4, 'scale');
     expectNear(norm(solution), expected.solution_norm, 1e-4, 'norm of the solution');
@@ -326,7 +319,7 @@ describe.each(Object.keys(golden.cases))('%s', (name) => {
   test.runIf(figures.trpo)('a trust-region step of all iterations, as far as float32 products go', () => {
     const expected: TrpoFigures = figures.trpo!;
     const report = step(constants.cg_iterations);
-    expectList(report.residualsSquared.slice(0, 5), expected.residual_squared.slice(0, 5), 1e-3, 'residuals');
+    expectList(report.residualsSquared.slice(0, 5), expected.residual_squared.slice(0, 5), 'residuals', 1e-3);
     expect(report.accepted).toBe(expected.accepted);
     expect(Math.abs(report.scale / expected.scale - 1)).toBeLessThan(0.3);
   });
