@@ -236,6 +236,8 @@ describe('two processes on one port', () => {
     await changeGraph(join(store, 'hyper', '1'), 'policy.primary.onnx', (model) => withSlowRuns(model, 'context'));
     // Of a Prepare's time half is margin: a run that begins within it is late, and still begins.
     const server = await spawnTwo(store, ['--deadline-margin-ms', '30000', '--log-requests', '1']);
+    // On a busy machine a slow version may still be loading.
+    await until(async () => (await page(server, '/readyz')).status === 200);
     const [idle, busy] = await connect(server.address, 2);
     const late = () => server.lines.find(({ msg }) => msg === 'run failed after its answer was due');
     const of = (method: string) => server.lines.find((line) => line.msg === 'request' && line.method === method)!;
