@@ -85,7 +85,8 @@ function watchedClients(settings: ChannelSettings, attempts: Attempts): () => gr
         watchSocket(socket, { connectTimeoutMs, silenceMsMax, isLeaving: () => leaving.has(made, socket) });
       },
     });
-    const made = new grpc.Client(address, watched, optionsOf(settings));
+    const options = optionsOf(settings);
+    const made = withoutNoProxy(() => new grpc.Client(address, watched, options));
     return made;
   };
 }
@@ -113,3 +114,16 @@ function optionsOf(settings: ChannelSettings): grpc.ClientOptions {
 
 /** The variable that the library would read. */
 const noProxy = (): string => process.env.no_grpc_proxy || process.env.no_proxy || '';
+
+/** Makes what the library would make without hosts of no_proxy: which those are, `isDirect` has said. */
+function withoutNoProxy<T>(make: () => T): T {
+  const { no_grpc_proxy: given } = process.env;
+  // No host ends with it.
+  process.env.no_grpc_proxy = ' ';
+  try {
+    return make();
+  } finally {
+    if (given === undefined) delete process.env.no_grpc_proxy;
+    else process.env.no_grpc_proxy = given;
+  }
+}

@@ -30,7 +30,7 @@ function covers(entry: string, host: string, port: string): boolean {
   const [network, bits = isIP(name) === 4 ? '32' : '128'] = name.split('/');
   if (isIP(network!) !== 0) return isIP(host) !== 0 && isWithin(network!, Number(bits), host);
   const domain = name.replace(/^\*?\./, '').replace(/\.$/, '');
-  return domain === '*' || host === domain || host.endsWith(`.${domain}`);
+  return domain === '*' || (isIP(host) === 0 && `.${host}`.endsWith(`.${domain}`));
 }
 
 function isWithin(network: string, bits: number, host: string): boolean {

@@ -200,6 +200,9 @@ describe('a proxy in the environment', () => {
     expect((await run(list, environment)).stderr).toMatch(/robot\.invalid/);
     const proxied = [...list, '--http-proxy'];
     expect((await run(proxied, environment)).stderr).toMatch(/127\.0\.0\.1:9|proxy/);
+    // The library takes the end of such a list for every host.
+    const ofOthers = { ...environment, no_proxy: 'elsewhere.example,' };
+    expect((await run(proxied, ofOthers)).stderr).toMatch(/127\.0\.0\.1:9|proxy/);
     const direct = { ...environment, no_proxy: 'elsewhere.example, Robot.INVALID' };
     expect((await run(proxied, direct)).stderr).toMatch(/Name resolution failed for target dns:robot\.invalid/);
     expect((await run(['models', 'list', '--help'])).stdout).toMatch(

@@ -50,5 +50,5 @@ def _covers(entry: str, host: str, own: _Address | None, port: str) -> bool:
         network = ipaddress.ip_network(name, strict=False)
     except ValueError:
         domain = re.sub(r"^\*?\.", "", name).removesuffix(".")
-        return domain == "*" or host == domain or host.endswith(f".{domain}")
+        return domain == "*" or (own is None and f".{host}".endswith(f".{domain}"))
     return own is not None and own in network
