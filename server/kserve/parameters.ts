@@ -15,7 +15,7 @@ const known: Readonly<Record<string, readonly [string, (choice: InferParameter['
 };
 
 function isCount({ case: type, value }: InferParameter['parameterChoice']): boolean {
-  return (type === 'int64Param' || type === 'uint64Param') && value >= 0n && Number.isSafeInteger(Number(value));
+  return (type === 'int64Param' || type === 'uint64Param') && value >= 0n;
 }
 
 /**
