@@ -13,8 +13,10 @@ import { isLoopback } from '../../src/contract/known-hosts.ts';
 export function isDirect(address: string, noProxy: string): boolean {
   const colon = address.lastIndexOf(':');
   const port = address.slice(colon + 1);
-  // Addresses have many spellings; a URL has one of each.
-  const host = new URL(`http://${address}`).hostname.replace(/^\[|\]$|\.$/g, '');
+  // Addresses have many spellings; a URL has one of each. What no URL takes is no address.
+  const url = `http://${address}`;
+  const name = URL.canParse(url) ? new URL(url).hostname : address.slice(0, colon).toLowerCase();
+  const host = name.replace(/^\[|\]$|\.$/g, '');
   const entries = noProxy.toLowerCase().split(/[\s,]+/);
   return isOwn(host) || entries.some((entry) => entry !== '' && covers(entry, host, port));
 }
