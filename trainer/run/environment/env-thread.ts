@@ -187,10 +187,7 @@ class UserThread implements EnvThread {
 function startWorker(place: string, control: SharedArrayBuffer): { port: MessagePort; worker: Worker } {
   const { port1, port2 } = new MessageChannel();
   const workerData: EnvThreadData = { place, control, port: port2 };
-  const options = { workerData, transferList: [port2], stdout: true };
-  const worker = new Worker(workerFile(import.meta.url, 'env-worker'), options);
-  // What user code prints is not the command's result.
-  worker.stdout.on('data', (printed) => process.stderr.write(printed));
+  const worker = new Worker(workerFile(import.meta.url, 'env-worker'), { workerData, transferList: [port2] });
   worker.unref();
   return { port: port1, worker };
 }

@@ -23,6 +23,9 @@ import {
   trailOf,
 } from './protocol.ts';
 
+// What user code prints is not the command's result. Not by the thread's `stdout` in the main thread, which a reader would keep alive.
+process.stdout.write = process.stderr.write.bind(process.stderr);
+
 const { place, control: memory, port } = workerData as EnvThreadData;
 const control = new Int32Array(memory);
 
