@@ -4,7 +4,7 @@
  * origin that is not listed).
  */
 
-import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { DescService } from '@bufbuild/protobuf';
 import { Code, ConnectError, type ConnectRouter, createConnectRouter, createContextValues } from '@connectrpc/connect';
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from '@connectrpc/connect-node';
@@ -51,6 +51,7 @@ export function createHttpAnswers<S extends DescService>(
     const headers = (header: string) => request.headers[header]?.toString();
     const exchange = { request, response, headers, invocations: known.get(path) ?? other, httpCall: {} };
     boundConnectTimeout(request.headers);
+    plainJsonType(request.headers);
     count(exchange, deps);
     if (refusesHost(request, response)) return;
     const handler = known.has(path) ? handlerOf.get(path) : undefined;
@@ -147,6 +148,12 @@ function tooLarge(method: string, bytesMax: number): HttpRefusal {
 function refuse(response: ServerResponse, { httpStatus, code, text }: HttpRefusal): void {
   response.writeHead(httpStatus, { 'content-type': 'application/json' });
   response.end(JSON.stringify({ code, message: text }));
+}
+
+/** The library knows the charset of JSON without quotes and spaces alone. */
+function plainJsonType(headers: IncomingHttpHeaders): void {
+  const type = headers['content-type'] ?? '';
+  if (/^application\/json\s*;\s*charset="?utf-8"?$/i.test(type)) headers['content-type'] = 'application/json';
 }
 
 const isPlainJson = (header: Headers): boolean =>

@@ -129,6 +129,15 @@ describe('JSON over HTTP', () => {
     }
   });
 
+  test.each([
+    'application/json; charset=utf-8',
+    'application/json; charset="UTF-8"',
+    'application/json ;charset=utf-8',
+  ])('takes %s', async (type) => {
+    const { post } = await startHttp();
+    expect((await post('Act', { model: 'plain', observation }, { 'content-type': type })).status).toBe(200);
+  });
+
   test('a number has the precision of its field, as over gRPC', async () => {
     const { post, client } = await startHttp();
     const request = { model: 'plain', observation: [0.1, 0.2, 0.3], action: [0, 0] };
