@@ -29,9 +29,6 @@ process.stdout.write = process.stderr.write.bind(process.stderr);
 const { place, control: memory, port } = workerData as EnvThreadData;
 const control = new Int32Array(memory);
 
-// What user code prints is not the command's result.
-Object.defineProperty(process, 'stdout', { value: process.stderr });
-
 /** How long the thread stays awake for the next order, and how long it works without a turn of its event loop. */
 const [spinMs, turnIntervalMs] = [0.2, 50];
 
