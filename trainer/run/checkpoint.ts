@@ -10,6 +10,7 @@ import { existsSync } from 'node:fs';
 import { type FileHandle, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { issueText } from '../../src/contract/bounded.ts';
 import { failedPrecondition, HyperpolicyError, invalidArgument } from '../../src/contract/errors.ts';
 import { isRecord } from '../../src/contract/records.ts';
 import {
@@ -206,13 +207,12 @@ async function readState(path: string): Promise<z.infer<typeof schema>> {
     throw damaged(path, expected, (cause as Error).message.split('\n')[0]!, cause);
   }
   if (isRecord(value) && Number.isSafeInteger(value.format) && value.format !== format) {
-    const remedy = 'Another version of hyperpolicy wrote it, which goes on with it';
+    const remedy = 'Go on with the version of hyperpolicy that wrote it';
     throw invalidArgument({ where: path, expected, actual: `${value.format}`, remedy });
   }
   const parsed = schema.safeParse(value);
   if (!parsed.success) {
-    const issue = parsed.error.issues[0]!;
-    throw damaged(path, expected, `${issue.path.join('.')}: ${issue.message}`);
+    throw damaged(path, expected, issueText(parsed.error.issues[0]!));
   }
   const { data: state } = parsed;
   const { sha256, ...content } = state;

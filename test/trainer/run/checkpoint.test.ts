@@ -157,10 +157,13 @@ describe('checkpoints', () => {
       'PATH/checkpoint.json: expected a checkpoint of format 1',
     );
     expect(await messageAfter((path) => replaceInState(path, '"format":1', '"format":2'))).toBe(
-      'PATH/checkpoint.json: expected a checkpoint of format 1, got 2. Another version of hyperpolicy wrote it, which goes on with it',
+      'PATH/checkpoint.json: expected a checkpoint of format 1, got 2. Go on with the version of hyperpolicy that wrote it',
     );
     expect(await messageAfter((path) => replaceInState(path, '"length":4', '"length":"4"'))).toBe(
       `PATH/checkpoint.json: expected a checkpoint of format 1, got arrays.0.length: Invalid input: expected number, received string. ${remedy}`,
+    );
+    expect(await messageAfter((path) => writeFile(join(path, 'checkpoint.json'), '5'))).toContain(
+      'PATH/checkpoint.json: expected a checkpoint of format 1, got Invalid input: expected object, received number',
     );
     // One bit of a digit.
     expect(await messageAfter((path) => replaceInState(path, '"share":0.1', '"share":0.3'))).toMatch(

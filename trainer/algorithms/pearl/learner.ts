@@ -241,7 +241,7 @@ function reportOf(
   { config, replay: { largestReward } }: PearlLearnerOptions,
 ): IterationReport {
   const means = mapValues(sums, (sum) => sum / updateCount) as UpdateMetrics;
-  const { targetMean, entropy } = means as { readonly targetMean: number; readonly entropy: number };
+  const { targetMean, entropy } = means as { readonly targetMean?: number; readonly entropy: number };
   // The entropy of each step is a part of the value, too.
   const allowed = (config.rewardScale * largestReward + Math.abs(entropy)) / (1 - config.gamma);
   const metrics = {
@@ -253,6 +253,8 @@ function reportOf(
   };
   const text = meanReturn === null ? 'no training episode was whole' : `training tasks ${returnTexts(meanReturn)[0]}`;
   const latestReturn = meanReturn === null ? undefined : ({ of: 'training', value: meanReturn } as const);
-  const values = largestReward === 0 ? undefined : { targetMean, allowed };
+  // A checkpoint of earlier code has no sum of it.
+  const isKnown = largestReward !== 0 && targetMean !== undefined;
+  const values = isKnown ? { targetMean, allowed } : undefined;
   return { metrics, latestReturn, text, divergedCount: divergedEpisodes, values };
 }
