@@ -236,12 +236,14 @@ export function checkedTasks(
     return contexts.map((context) => Float64Array.from(context as ArrayLike<number>));
   };
   const { train } = counts;
-  return {
-    ...made,
-    sample,
-    // Of lists of the family's own length, as they may have each of few tasks equally often.
-    inTurn: (turn) => sample({ split: 'train', seed: Math.floor(turn / train), count: train })[turn % train]!,
+  let last: { readonly seed: number; readonly contexts: readonly Float64Array[] } | undefined;
+  // Of lists of the family's own length, as they may have each of few tasks equally often.
+  const inTurn = (turn: number) => {
+    const seed = Math.floor(turn / train);
+    if (last?.seed !== seed) last = { seed, contexts: sample({ split: 'train', seed, count: train }) };
+    return last.contexts[turn % train]!.slice();
   };
+  return { ...made, sample, inTurn };
 }
 
 /** Of each value of a context, [low, high]: the two may be equal, and infinite where the spec has no bound. */
