@@ -79,7 +79,7 @@ async function make(path: string, file: string): Promise<Made> {
     create = ((await import(pathToFileURL(file).href)) as { default?: unknown }).default;
   } catch (cause) {
     hearAgain(cause);
-    const findPlace = () => (cause instanceof SyntaxError ? unparsedPlace(file, cause) : undefined);
+    const findPlace = (stack: string) => (cause instanceof SyntaxError ? unparsedPlace(file, stack) : undefined);
     throw refusal(path, 'a JavaScript module that loads', thrownText(cause, file, findPlace), cause);
   } finally {
     leaveMember();
@@ -100,7 +100,8 @@ async function make(path: string, file: string): Promise<Made> {
 /** Node 20 rejects twice with what a CommonJS file throws as it is imported. The second time nobody hears it, which ends the process. */
 function hearAgain(cause: unknown): void {
   const hear = (reason: unknown) => {
-    if (reason !== cause) throw reason;
+    // Nobody hears another one now, so Node tells it with its own place.
+    if (reason !== cause) void Promise.reject(reason);
   };
   process.once('unhandledRejection', hear);
   setImmediate(() => process.off('unhandledRejection', hear));

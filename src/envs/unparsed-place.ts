@@ -21,8 +21,14 @@ const imports = /\b(?:from|import|require)\s*\(?\s*(['"])(\.{1,2}\/[^'"?#\n]+\.[
  * @param stack of the error of its import
  * @returns file and line, the file as seen from the folder of the module; undefined if none is found
  */
-export function unparsedPlace(file: string, { stack = '' }: SyntaxError): string | undefined {
-  return toldPlace(file, stack) ?? foundPlace(file);
+export function unparsedPlace(file: string, stack: string): string | undefined {
+  return toldPlace(file, stack) ?? (isRunIn(file, stack) ? undefined : foundPlace(file));
+}
+
+/** Whether the module ran, and so parsed: JSON.parse and `new Function` throw a SyntaxError too. One that awaits an import may not link. */
+function isRunIn(file: string, stack: string): boolean {
+  const calls = stack.split('\n').filter((line) => /^\s+at (?!async )/.test(line));
+  return lineIn(calls.join('\n'), file) !== undefined;
 }
 
 /** Of an import that another module does not have: before its error. */

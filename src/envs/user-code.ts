@@ -180,10 +180,15 @@ export function shown(value: unknown): string {
  * What was thrown, with the place in the user's own file where the stack has one.
  * @param findPlace file and line where the stack has another place, or none
  */
-export function thrownText(thrown: unknown, file: string, findPlace = (): string | undefined => undefined): string {
+export function thrownText(
+  thrown: unknown,
+  file: string,
+  findPlace = (_stack: string): string | undefined => undefined,
+): string {
   if (!(thrown instanceof Error)) return `${shown(thrown)}, which is no Error and has no line`;
-  const line = lineIn(String(thrown.stack), file);
-  const at = findPlace() ?? (line === undefined ? undefined : `${basename(file)}:${line}`);
+  const stack = stackOf(thrown);
+  const line = lineIn(stack, file);
+  const at = findPlace(stack) ?? (line === undefined ? undefined : `${basename(file)}:${line}`);
   const text = textOf(thrown);
   return at === undefined ? text : `${text} at ${at}`;
 }
@@ -194,6 +199,15 @@ function textOf(thrown: Error): string {
     return String(thrown).split('\n')[0]!;
   } catch {
     return 'an Error without a text';
+  }
+}
+
+/** Empty where it is made by code that throws, or is nothing that has a text. */
+function stackOf(thrown: Error): string {
+  try {
+    return String(thrown.stack);
+  } catch {
+    return '';
   }
 }
 

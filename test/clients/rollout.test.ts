@@ -46,6 +46,7 @@ describe('hyperpolicy rollout', () => {
     ],
     ['const a = 1;\nconst a = 2;', "SyntaxError: Identifier 'a' has already been declared at my #1 env.mjs:2"],
     ['\nJSON.parse("{bad");', 'at my #1 env.mjs:2:6'],
+    [`// formerly: import { a } from './other.mjs'\n\nJSON.parse('{"a":');`, 'at my #1 env.mjs:3:6'],
     ['import { a } from "./other.mjs";', "SyntaxError: Unexpected token ')' at other.mjs:2"],
     ['import "./middle.mjs";', "SyntaxError: Unexpected token ')' at other.mjs:2"],
     ['await import("./parts/part.mjs");', "SyntaxError: Unexpected identifier 'b' at parts/part.mjs:1"],
@@ -82,6 +83,14 @@ describe('hyperpolicy rollout', () => {
     expect(stderr.trim().split('\n'), stderr).toHaveLength(1);
     expect(stderr).toContain('hyperpolicy: ./my #1 env.mjs: expected a JavaScript module that loads, got ');
     expect(stderr.trim().endsWith(actual), stderr).toBe(true);
+  });
+
+  it('leaves to Node what another promise of a file that does not load fails with', async () => {
+    writeFileSync(join(folder, 'twice.mjs'), "Promise.reject(new Error('no bus'));\nthrow new Error('no motor');");
+    const { code, stderr } = await rollout('--env', './twice.mjs', '--policy', 'zero');
+    expect(code).toBe(1);
+    expect(stderr).toContain('got Error: no motor at twice.mjs:2');
+    expect(stderr).toMatch(/twice\.mjs:1\n.*no bus/);
   });
 
   it('poses a task', async () => {

@@ -304,6 +304,16 @@ describe('a slip of a member', () => {
   test.each([
     ['a stack that is no text', `Object.assign(new Error('odd'), { stack: 5 })`, 'got Error: odd'],
     [
+      'a stack that cannot be a text',
+      `Object.assign(new Error('odd'), { stack: Object.create(null) })`,
+      'got Error: odd',
+    ],
+    [
+      'a stack that throws',
+      `Object.defineProperty(new Error('odd'), 'stack', { get() { throw 1; } })`,
+      'got Error: odd',
+    ],
+    [
       'no text at all',
       `Object.assign(new Error(), { toString() { throw 1; } })`,
       'got an Error without a text at mine.mjs:5',
@@ -406,6 +416,16 @@ test("episodes that are compared have the tasks of a file's own lists in turn", 
   env.reset(Number.MAX_SAFE_INTEGER);
   env.reset(0, { context: [-1] });
   expect(env.context![0]).toBe(-1);
+});
+
+test("a file's own list of tasks is drawn once for the episodes that have it in turn", async () => {
+  const context = `{ names: ['goal'], low: [0], high: [9], units: ['m'], source: 'oracle' }`;
+  const sample = 'sample({ count }) { this.calls = (this.calls ?? 0) + 1; return Array(count).fill([this.calls]); },';
+  const tasks = `tasks: { draw() {}, counts: { train: 3, test: 2 }, ${sample} },`;
+  const { inTurn } = (await load({ context, more: tasks })).tasks!;
+  // Whoever has a context may write into it.
+  inTurn!(0).fill(9);
+  expect([0, 1, 2, 3, 4, 0].map((turn) => inTurn!(turn)[0])).toEqual([1, 1, 1, 2, 2, 3]);
 });
 
 test('a file that fails as it loads, or as it makes the environment, says in which line', async () => {
