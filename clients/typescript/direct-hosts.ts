@@ -29,16 +29,18 @@ function covers(entry: string, host: string, port: string): boolean {
   const [, named, ofPort] = /^(\[.*\]|[^:]*):(\d+)$/.exec(entry) ?? [undefined, entry];
   if (ofPort !== undefined && ofPort !== port) return false;
   const name = named!.replace(/^\[|\]/g, '');
-  const [network, bits = isIP(name) === 4 ? '32' : '128'] = name.split('/');
-  if (isIP(network!) !== 0) return isIP(host) !== 0 && isWithin(network!, Number(bits), host);
+  const [, network, bits] = /^([^/]*)(?:\/(\d{1,3}))?$/.exec(name) ?? [];
+  if (network !== undefined && isIP(network) !== 0) return isIP(host) !== 0 && isWithin(network, bits, host);
   const domain = name.replace(/^\*?\./, '').replace(/\.$/, '');
   return domain === '*' || (isIP(host) === 0 && `.${host}`.endsWith(`.${domain}`));
 }
 
-function isWithin(network: string, bits: number, host: string): boolean {
+/** @param bits digits; without them the network is one address */
+function isWithin(network: string, bits: string | undefined, host: string): boolean {
   const addresses = new BlockList();
   const [bitsMax, family] = isIP(network) === 4 ? ([32, 'ipv4'] as const) : ([128, 'ipv6'] as const);
-  if (!Number.isInteger(bits) || bits < 0 || bits > bitsMax) return false;
-  addresses.addSubnet(network, bits, family);
+  const bitCount = Number(bits ?? bitsMax);
+  if (bitCount > bitsMax) return false;
+  addresses.addSubnet(network, bitCount, family);
   return addresses.check(host, isIP(host) === 4 ? 'ipv4' : 'ipv6');
 }

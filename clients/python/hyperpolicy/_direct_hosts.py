@@ -46,9 +46,18 @@ def _covers(entry: str, host: str, own: _Address | None, port: str) -> bool:
     if of_port not in (None, port):
         return False
     name = named.replace("[", "").replace("]", "")
-    try:
-        network = ipaddress.ip_network(name, strict=False)
-    except ValueError:
+    network = _network(name)
+    if network is None:
         domain = re.sub(r"^\*?\.", "", name).removesuffix(".")
         return domain == "*" or (own is None and f".{host}".endswith(f".{domain}"))
     return own is not None and own in network
+
+
+def _network(name: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    # Python's library takes a mask for bits, too.
+    if re.fullmatch(r"[^/]*(/[0-9]{1,3})?", name) is None:
+        return None
+    try:
+        return ipaddress.ip_network(name, strict=False)
+    except ValueError:
+        return None
