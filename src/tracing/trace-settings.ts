@@ -35,10 +35,14 @@ export function loggedUrl(text: string): string {
   return url.href;
 }
 
+/** The same for what may be no URL. */
+const withoutPassword = (text: string): string => text.replace(/^([a-z][a-z\d+.-]*:\/\/)?.*@/is, '$1');
+
 type Variables = Readonly<Record<string, string | undefined>>;
 
 const defaultTimeoutMs = 5000;
 const exporter = 'OTEL_EXPORTER_OTLP_';
+const passedOver = 'variable passed over';
 
 /** Read here, or by the exporter itself. */
 const honoured =
@@ -66,10 +70,11 @@ export function readTraceSettings(
       );
     return undefined;
   }
-  const ignored = (name: string, expected: string) =>
-    log.warn({ name, value: set[name], expected }, 'variable passed over');
+  const ignored = (name: string, expected: string) => log.warn({ name, value: set[name], expected }, passedOver);
   for (const name of Object.keys(set)) {
-    if (name.startsWith('OTEL_') && !honoured.test(name)) ignored(name, 'one of those in the README');
+    // Without its value, which may be a password.
+    if (name.startsWith('OTEL_') && !honoured.test(name))
+      log.warn({ name, expected: 'one of those in the README' }, passedOver);
   }
   checkProtocol(set);
   const own = traceRatio === 1 ? undefined : { ratio: traceRatio, isParentBased: true };
@@ -88,7 +93,8 @@ function endpointOf(set: Variables): string | undefined {
   const name = `${exporter}TRACES_ENDPOINT` in set ? `${exporter}TRACES_ENDPOINT` : `${exporter}ENDPOINT`;
   const url = set[name];
   if (url === undefined) return undefined;
-  if (!isHttpUrl(url)) throw invalidArgument({ where: name, expected: httpUrl, actual: JSON.stringify(url) });
+  if (!isHttpUrl(url))
+    throw invalidArgument({ where: name, expected: httpUrl, actual: JSON.stringify(withoutPassword(url)) });
   return name.endsWith('_TRACES_ENDPOINT') ? url : `${url.replace(/\/+$/, '')}/v1/traces`;
 }
 

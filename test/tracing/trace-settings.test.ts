@@ -44,6 +44,23 @@ test.each([
   await expect(startTestServer([])).rejects.toThrow(text);
 });
 
+test.each([
+  ['user:pass@collector:4318', 'collector:4318'],
+  ['grpc://user:pass@collector:4317', 'grpc://collector:4317'],
+  ['http://user:pa/ss@collector:4318', 'http://collector:4318'],
+])('a refused endpoint %s is quoted without its password', (endpoint, quoted) => {
+  const refused = { where: 'OTEL_EXPORTER_OTLP_ENDPOINT', actual: JSON.stringify(quoted) };
+  expect(() => read({ EXPORTER_OTLP_ENDPOINT: endpoint })).toThrow(expect.objectContaining(refused));
+});
+
+test('the value of a variable that is not known is not logged: it may hold a password', () => {
+  const { log, lines } = recordingLog();
+  const given = { OTEL_EXPORTER_OTLP_ENDPOINT: url, OTEL_EXPORTER_ZIPKIN_ENDPOINT: 'http://user:pass@zipkin:9411' };
+  readTraceSettings(parseServerConfig({}), given, log);
+  expect(lines).toMatchObject([{ name: 'OTEL_EXPORTER_ZIPKIN_ENDPOINT', expected: 'one of those in the README' }]);
+  expect(JSON.stringify(lines)).not.toContain('pass@');
+});
+
 test('an endpoint of another scheme is refused as a setting too', () => {
   expect(() => parseServerConfig({ traceEndpoint: 'ftp://collector/v1/traces' })).toThrow(
     'server settings traceEndpoint: expected a URL of http or https, such as http://127.0.0.1:4318/v1/traces, got "ftp://collector/v1/traces"',
