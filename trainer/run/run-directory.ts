@@ -135,6 +135,10 @@ export function readRunConfig(directory: string): BegunConfig {
 /** Whether there is something to resume. */
 export const hasCheckpoint = async (directory: string): Promise<boolean> => hasLoadable(checkpointDirectory(directory));
 
+/** Whether to resume: also one that was killed before its first checkpoint, which begins again and does not publish what it has published. */
+export const isRunBegun = async (directory: string): Promise<boolean> =>
+  (await hasCheckpoint(directory)) || hasRunConfig(directory);
+
 /** Whether a run has begun there: its config is the first file that it writes. */
 export function hasRunConfig(directory: string): boolean {
   try {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { replaceFile } from '../../src/files/durable-files.ts';
 import { makeFolder, unwritableFolder } from '../../src/files/folders.ts';
 import { saysInterrupted } from '../run/parent-process.ts';
-import { hasCheckpoint, hasRunConfig } from '../run/run-directory.ts';
+import { isRunBegun } from '../run/run-directory.ts';
 import { refuseOtherSettings, writeSettings } from './begun-settings.ts';
 import type { Cell } from './cell.ts';
 
@@ -68,9 +68,7 @@ async function runCell(
     await writeSettings(cell);
     return openSync(join(runDirectory, outputFile), 'a');
   });
-  // Also one that was killed before its first checkpoint: it begins again, and does not publish what it has published.
-  const isBegun = (await hasCheckpoint(runDirectory)) || hasRunConfig(runDirectory);
-  const args = isBegun ? cell.resumeArguments : cell.trainArguments;
+  const args = (await isRunBegun(runDirectory)) ? cell.resumeArguments : cell.trainArguments;
   // In a process group of its own: Ctrl-C must not reach it beside our signal, which would be its second. The channel closes if this
   // process is killed; the training then ends with a checkpoint.
   const [program, ...first] = command as [string, ...string[]];

@@ -1,6 +1,15 @@
 /** Sweeps: the cells of a file, running them, the table, and jobs for clusters. Cells here are a stand-in that trains nothing. */
 
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { Command } from 'commander';
@@ -332,6 +341,23 @@ describe('cells that train would refuse', () => {
     const { text, told } = await refusal(sweep, true);
     expect(told).toEqual([`${missing} is not here, so its cells 0, 2 are not checked`]);
     expect(text).toContain('1 of 4 that cannot. Cells 3 (algorithm: maml, env: Pendulum-v1): ');
+  });
+
+  test('are checked on the environment file that they train in: a run that was begun may find it elsewhere', async () => {
+    // One of this name is in the folder of the tests.
+    const moved = join(folder, 'vitest.config.ts');
+    const ofMoved = { grid: { algorithm: ['td3'], env: [moved] } };
+    expect((await refusal(ofMoved)).text).toContain(`expected a file at ${moved}, got none`);
+
+    copyFileSync('test/envs/files/cart.js', join(folder, 'of-the-run.js'));
+    const sweep = { grid: { algorithm: ['td3'], env: ['./of-the-run.js'], seed: [0, 1] } };
+    const { cells } = await readSweep(write({ ...small(), ...sweep }), 1);
+    mkdirSync(cells[1]!.runDirectory, { recursive: true });
+    const begun = { ...cells[1]!.config, workingDirectory: folder };
+    writeFileSync(join(cells[1]!.runDirectory, 'config.json'), JSON.stringify(begun));
+    expect((await refusal(sweep)).text).toContain(
+      '1 of 2 that cannot. Cells 0 (algorithm: td3, env: ./of-the-run.js): ',
+    );
   });
 
   test('cells that can be trained pass', async () => {
