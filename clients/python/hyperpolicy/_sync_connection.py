@@ -13,10 +13,12 @@ from .errors import closed_error, lost_error
 
 
 class SyncLink(Link):
-    def __init__(self, channel: grpc.Channel) -> None:
+    def __init__(self, channel: grpc.Channel, is_watched: bool) -> None:
+        """`is_watched` is whether `is_connected` will be asked: the library starts a thread to know the answer."""
         super().__init__(channel)
         self._state: grpc.ChannelConnectivity | None = None
-        channel.subscribe(self._note_state)
+        if is_watched:
+            channel.subscribe(self._note_state)
 
     def is_connected(self) -> bool:
         """As Link."""
@@ -83,8 +85,10 @@ class SyncConnection(Connection):
 
     def _open(self) -> SyncLink:
         if self._credentials is None:
-            return SyncLink(grpc.insecure_channel(self.address, options=self._channel_options))
-        return SyncLink(grpc.secure_channel(self.address, self._credentials, options=self._channel_options))
+            channel = grpc.insecure_channel(self.address, options=self._channel_options)
+        else:
+            channel = grpc.secure_channel(self.address, self._credentials, options=self._channel_options)
+        return SyncLink(channel, is_watched=self._keepalive_ms > 0)
 
     def _end(self, link: Link) -> None:
         """

@@ -176,6 +176,13 @@ def test_no_server_is_said(server: Server) -> None:
     assert caught.value.kind == "failed_precondition"
 
 
+def test_a_connection_that_is_not_watched_has_no_thread(server: Server) -> None:
+    before = set(threading.enumerate())
+    with PolicyClient(server.address, keepalive_ms=0) as client:
+        client.list_models()
+        assert set(threading.enumerate()) <= before
+
+
 def test_which_hosts_no_proxy_is_asked_for() -> None:
     cases = json.loads((ROOT / "test/clients/direct-hosts.json").read_text())
     assert [is_direct(case["address"], case["noProxy"]) for case in cases] == [case["isDirect"] for case in cases]
