@@ -86,7 +86,8 @@ function watchedClients(settings: ChannelSettings, attempts: Attempts): () => gr
       },
     });
     const options = optionsOf(settings);
-    const made = withoutNoProxy(() => new grpc.Client(address, watched, options));
+    const make = () => new grpc.Client(address, watched, options);
+    const made = options['grpc.enable_http_proxy'] === 1 ? withoutNoProxy(make) : make();
     return made;
   };
 }

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { createAdminClient, createPolicyClient } from '../../clients/typescript/index.ts';
-import { temporaryStore } from '../server/fixtures.ts';
+import { startTestServer, temporaryStore } from '../server/fixtures.ts';
 import { spawnServer } from '../server/spawn.ts';
 
 const command = fileURLToPath(new URL('../../dist/clients/cli/main.js', import.meta.url));
@@ -192,6 +192,19 @@ describe('a proxy in the environment', () => {
       }
     },
   );
+
+  test('variables are left alone where none is asked for', async () => {
+    const { address } = await startTestServer([{ model: 'm', policy: 'plain', critic: 'plain' }]);
+    const { env } = process;
+    onTestFinished(() => {
+      process.env = env;
+    });
+    // Who writes to it throws.
+    process.env = Object.freeze({ ...env });
+    const client = createPolicyClient({ address, timeoutMs: 20_000 });
+    onTestFinished(() => client.close());
+    expect(await client.listModels()).toHaveLength(1);
+  });
 
   test('another machine is reached without it, and through it where it is asked for', async () => {
     const environment = { http_proxy: 'http://127.0.0.1:9', no_proxy: '', no_grpc_proxy: '' };
