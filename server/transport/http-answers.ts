@@ -13,7 +13,14 @@ import { createHostCheck } from '../../src/contract/known-hosts.ts';
 import type { StatusName } from '../../src/contract/status.ts';
 import type { UnaryHandlers } from '../call/rpc.ts';
 import { boundConnectTimeout } from './deadline-headers.ts';
-import { acceptCompression, type HttpRefusal, isReadAsWritten, refusalOf } from './http-refusals.ts';
+import {
+  acceptCompression,
+  compressionOf,
+  type HttpRefusal,
+  isReadAsWritten,
+  type RefusedRequest,
+  refusalOf,
+} from './http-refusals.ts';
 import { type Admission, entering, httpCallKey, httpUnary } from './http-unary.ts';
 import { Invocations, type MethodDeps } from './invocation.ts';
 import { unaryMethodsOf } from './unary-methods.ts';
@@ -124,13 +131,13 @@ async function answer(handler: Handler, exchange: Exchange, bytesMax: number): P
   const asked = universalRequestFromNodeRequest(request, response, undefined, values);
   const kept: Uint8Array[] = [];
   const pieces = keeping(asked.body as AsyncIterable<Uint8Array>, kept);
-  const body = entering(isPlainJson(asked.header) ? asWritten(pieces, kept) : pieces, exchange);
+  const about = { method: handler.method, header: asked.header, body: kept, bytesMax };
+  const body = entering(isJson(asked.header) ? asWritten(pieces, about) : pieces, exchange);
   const answered = await handler({ ...asked, body }).finally(() => {
     // The library could not decode it.
     if (httpCall.enteredAtMs !== undefined && httpCall.call === undefined) invocations.leave();
   });
   const isLibrarys = answered.status !== 200 && httpCall.call === undefined && !asked.signal.aborted;
-  const about = { method: handler.method, header: asked.header, body: kept, bytesMax };
   if (answered.status === 429 && httpCall.status === 'OK')
     return refuse(response, tooLarge(handler.method.name, bytesMax));
   const own = isLibrarys ? await refusalOf(answered.status, about) : undefined;
@@ -156,13 +163,18 @@ function plainJsonType(headers: IncomingHttpHeaders): void {
   if (/^application\/json\s*;\s*charset="?utf-8"?$/i.test(type)) headers['content-type'] = 'application/json';
 }
 
-const isPlainJson = (header: Headers): boolean =>
-  /^application\/json/i.test(header.get('content-type') ?? '') && header.get('content-encoding') === null;
+const isJson = (header: Headers): boolean => /^application\/json/i.test(header.get('content-type') ?? '');
 
-/** @throws ConnectError after a body that the library would read as another */
-async function* asWritten(body: AsyncIterable<Uint8Array>, kept: readonly Uint8Array[]): AsyncIterable<Uint8Array> {
-  yield* body;
-  if (!isReadAsWritten(Buffer.concat(kept))) throw new ConnectError('', Code.InvalidArgument);
+/** @throws ConnectError after a body that does not decompress, or that the library would read as another */
+async function* asWritten(
+  pieces: AsyncIterable<Uint8Array>,
+  { header, body, bytesMax }: RefusedRequest,
+): AsyncIterable<Uint8Array> {
+  yield* pieces;
+  const sent = Buffer.concat(body);
+  const json = await compressionOf(header)?.decompress(sent, bytesMax);
+  if (!isReadAsWritten(json === undefined ? sent : Buffer.from(json.buffer, json.byteOffset, json.length)))
+    throw new ConnectError('', Code.InvalidArgument);
 }
 
 /** Yields a body and keeps its pieces. The library reads at most `readMaxBytes`. */

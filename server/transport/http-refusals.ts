@@ -12,6 +12,10 @@ import { jsonFaultOf, rivalsIn } from '../../src/contract/json-faults.ts';
 /** Accepted compressions of bodies. */
 export const acceptCompression = [compressionGzip, compressionBrotli];
 
+/** @returns undefined for a body that is not compressed, or in a way that is refused */
+export const compressionOf = (header: Headers): typeof compressionGzip | undefined =>
+  acceptCompression.find(({ name }) => name === header.get('content-encoding'));
+
 export type RefusedRequest = {
   readonly method: Pick<DescMethod, 'name' | 'input'>;
   readonly header: Headers;
@@ -47,7 +51,7 @@ export async function refusalOf(httpStatus: number, request: RefusedRequest): Pr
     return { httpStatus, code: 'unimplemented', text: `${method.name}: expected POST, got another HTTP method` };
   }
   const encoding = header.get('content-encoding') ?? 'identity';
-  const compression = acceptCompression.find(({ name }) => name === encoding);
+  const compression = compressionOf(header);
   if (compression === undefined && encoding !== 'identity') {
     const expected = acceptCompression.map(({ name }) => name).join(' or ');
     const { text } = invalid({ where: `${method.name} content-encoding`, expected, actual: quoted(encoding) });
@@ -73,8 +77,10 @@ export async function refusalOf(httpStatus: number, request: RefusedRequest): Pr
  * of `sequence` beyond 2^53, which a client has again, another number. `refusalOf` says which.
  */
 export function isReadAsWritten(body: Buffer): boolean {
-  const [, sequence] = /"sequence"\s*:\s*(\d{16,})/.exec(body.toString('latin1')) ?? [];
-  return isUtf8(body) && (sequence === undefined || Number.isSafeInteger(Number(sequence)));
+  if (!isUtf8(body)) return false;
+  if (!body.includes('"sequence"')) return true;
+  const [, sequence = '0'] = /"sequence"\s*:\s*(\d{16,})/.exec(body.toString('latin1')) ?? [];
+  return Number.isSafeInteger(Number(sequence));
 }
 
 /** @param body not compressed */

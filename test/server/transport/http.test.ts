@@ -4,7 +4,7 @@ import { writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { gzipSync } from 'node:zlib';
+import { brotliCompressSync, gzipSync } from 'node:zlib';
 import { describe, expect, test, vi } from 'vitest';
 import type { ServerSettings } from '../../../server/config.ts';
 import { codeOf, type StatusName } from '../../../src/contract/status.ts';
@@ -127,6 +127,23 @@ describe('JSON over HTTP', () => {
     for (const exact of ['"9007199254740993"', '9007199254740991']) {
       expect((await numbered(exact)).body.sequence).toBe(exact.replaceAll('"', ''));
     }
+  });
+
+  test.each([
+    ['identity', (text: Buffer) => text],
+    ['gzip', gzipSync],
+    ['br', brotliCompressSync],
+  ] as const)('so is what is sent as %s', async (encoding, packed) => {
+    const { post } = await startHttp();
+    const send = (text: Buffer) => post('Act', packed(text), { 'content-encoding': encoding });
+    const numbered = JSON.stringify({ model: 'plain', observation, sequence: 0 });
+    expect(await send(Buffer.from(numbered.replace(':0}', ':9007199254740993}')))).toMatchObject({
+      status: 400,
+      body: { message: 'Act sequence: expected an integer, beyond 2^53 as a text, got a number' },
+    });
+    const named = JSON.stringify({ model: 'plain', observation, clientId: 'jürgen' });
+    expect((await send(Buffer.from(named, 'latin1'))).status).toBe(400);
+    expect((await send(Buffer.from(named))).status).toBe(200);
   });
 
   test.each([
