@@ -58,8 +58,8 @@ function listenOnce(host: string, port: number): Promise<NodeJS.ErrnoException |
  * @throws HyperpolicyError failed_precondition: the folder is missing, or the file could not be written
  */
 export function checkWritableFile(flag: string, path: string): void {
-  const refuse = (actual: string, cause?: unknown, expected?: string) =>
-    unwritable(flag, path, { actual, cause, expected });
+  const refuse = (actual: string, cause?: unknown, expected = writableFile) =>
+    unwritable(flag, path, { expected, actual, cause });
   let isDirectory = false;
   try {
     const existing = statSync(path, { throwIfNoEntry: false });
@@ -79,18 +79,17 @@ export function writeChecked(flag: string, path: string, content: string | Uint8
   try {
     writeFileSync(path, content);
   } catch (cause) {
-    throw unwritable(flag, path, { actual: (cause as Error).message, cause });
+    throw unwritable(flag, path, { expected: writableFile, actual: (cause as Error).message, cause });
   }
 }
+
+const writableFile = 'a file that can be written';
 
 const unwritable = (
   flag: string,
   path: string,
-  {
-    expected = 'a file that can be written',
-    ...fault
-  }: { expected?: string | undefined; actual: string; cause: unknown },
-) => failedPrecondition({ where: `${flag} ${path}`, expected, ...fault });
+  fault: { readonly expected: string; readonly actual: string; readonly cause: unknown },
+) => failedPrecondition({ where: `${flag} ${path}`, ...fault });
 
 /** The rights of its folder alone do not tell, of /proc for example. */
 function makeAndRemove(path: string): void {

@@ -1,8 +1,8 @@
 /** A loaded encoder of transitions. Knows nothing of requests and handles. */
 
+import { sizeOf } from '../../src/contract/counts.ts';
 import { specSizes } from '../../src/contract/tensor-spec.ts';
 import { feedsOf } from '../../src/onnx/feeds.ts';
-import { sizeOf } from '../../src/onnx/graph.ts';
 import { checkGraph, rowRules, type TensorRule } from '../../src/package/graph-contract.ts';
 import type { Manifest } from '../../src/package/manifest.ts';
 import {

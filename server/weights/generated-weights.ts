@@ -3,9 +3,9 @@
  * several contexts are joined again into the feeds of a dynamic network.
  */
 
+import { sizeOf } from '../../src/contract/counts.ts';
 import { invalidArgument } from '../../src/contract/errors.ts';
 import type { ArenaBlock, BlockArena } from '../../src/memory/block-arena.ts';
-import { sizeOf } from '../../src/onnx/graph.ts';
 import { floatTensor, type TensorMap } from '../../src/onnx/session.ts';
 import type { Graph } from '../../src/package/manifest.ts';
 import type { RowRange, Sink } from '../compute/batcher.ts';

@@ -1,10 +1,11 @@
 /** Every architecture by name, with what it costs: parameters, forward FLOPs, and bytes of generated weights per context. */
 
+import { sizeOf } from '../contract/counts.ts';
 import { createEncoder, encoderNames } from './encoders/registry.ts';
 import type { Hypernetwork, HyperOptions } from './hyper/hypernetwork.ts';
 import { criticNames } from './names.ts';
 import { createNetwork, type Network, type NetworkDescription, networkSpecs } from './network.ts';
-import { type ParameterSpecs, parameterCount, sizeOf } from './parameters.ts';
+import { type ParameterSpecs, parameterCount } from './parameters.ts';
 import { policyNames, policyNeedsContext } from './policies/registry.ts';
 import { referenceNames } from './reference/network.ts';
 

@@ -1,6 +1,7 @@
 /** Named parameters: what a network needs, and how each starts. A network is a pure function of such a record of tensors. */
 
 import type * as tf from '@tensorflow/tfjs-core';
+import { sizeOf } from '../contract/counts.ts';
 import type { Random } from '../contract/random.ts';
 import { mapValues } from '../contract/records.ts';
 
@@ -44,8 +45,6 @@ export const prefixed = <T>(prefix: string, record: Readonly<Record<string, T>>)
 
 export const shapesOf = (specs: ParameterSpecs): Record<string, readonly number[]> =>
   mapValues(specs, ({ shape }) => shape);
-
-export const sizeOf = (shape: readonly number[]): number => shape.reduce((product, size) => product * size, 1);
 
 export const parameterCount = (specs: ParameterSpecs): number =>
   Object.values(specs).reduce((sum, { shape }) => sum + sizeOf(shape), 0);

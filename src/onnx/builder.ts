@@ -1,17 +1,7 @@
 /** Emits nodes into a list. Owns constants and shape tensors; the operators themselves are in ops/. */
 
-import {
-  type Attribute,
-  type Data,
-  type Dtype,
-  type Graph,
-  type NamedValue,
-  type Node,
-  type Shape,
-  type Symbols,
-  sizeOf,
-  type Value,
-} from './graph.ts';
+import { sizeOf } from '../contract/counts.ts';
+import type { Attribute, Data, Dtype, Graph, NamedValue, Node, Shape, Symbols, Value } from './graph.ts';
 
 export type Builder = {
   readonly nodes: Node[];

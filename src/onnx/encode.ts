@@ -1,6 +1,7 @@
 /** Writes a graph as the bytes of an ONNX model. Standard-domain operators only. */
 
 import { create, toBinary } from '@bufbuild/protobuf';
+import { sizeOf } from '../contract/counts.ts';
 import {
   type AttributeProto,
   AttributeProtoSchema,
@@ -20,16 +21,7 @@ import {
   type ValueInfoProto,
   ValueInfoProtoSchema,
 } from '../gen/onnx/onnx_pb.ts';
-import {
-  type Attribute,
-  arrayTypes,
-  type Data,
-  type Dtype,
-  type Graph,
-  type NamedValue,
-  sizeOf,
-  type Value,
-} from './graph.ts';
+import { type Attribute, arrayTypes, type Data, type Dtype, type Graph, type NamedValue, type Value } from './graph.ts';
 
 /** Operator set of the standard domain, and the IR version that goes with it. */
 export const opsetVersion = 18;

@@ -1,7 +1,7 @@
 /** The inputs of a graph of the contract, from rows of values, and its outputs as such. */
 
+import { sizeOf } from '../contract/counts.ts';
 import type { TensorRule } from '../package/graph-contract.ts';
-import { sizeOf } from './graph.ts';
 import type { RowResults } from './rows/row-network.ts';
 import { floatTensor, type TensorMap } from './session.ts';
 

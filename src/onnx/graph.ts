@@ -52,8 +52,6 @@ export type Graph = {
   readonly symbols: Symbols;
 };
 
-export const sizeOf = (shape: Shape): number => shape.reduce((product, size) => product * size, 1);
-
 export const sameShape = (a: Shape, b: Shape): boolean => a.length === b.length && a.every((size, i) => size === b[i]);
 
 /** Whether a size is a sentinel or a multiple of one. */

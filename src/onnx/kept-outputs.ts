@@ -3,7 +3,7 @@
  * the heap makes garbage collections more frequent.
  */
 
-import { sizeOf } from './graph.ts';
+import { sizeOf } from '../contract/counts.ts';
 import { floatTensor, type Session, type TensorMap } from './session.ts';
 
 /** Outputs to be written in place for such inputs, all or those of these names; undefined if their shapes are not known beforehand, or they are too large to keep. */

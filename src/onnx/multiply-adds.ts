@@ -1,6 +1,7 @@
 /** How much a graph computes, known before it runs. */
 
-import { type Graph, type Node, sizeOf, type Value } from './graph.ts';
+import { sizeOf } from '../contract/counts.ts';
+import type { Graph, Node, Value } from './graph.ts';
 
 /** Multiply-adds of a graph's matrix products; the rest is little beside them. Symbolic sizes count as while tracing. */
 export const multiplyAdds = ({ nodes }: Graph): number => nodes.reduce((sum, node) => sum + nodeMultiplyAdds(node), 0);

@@ -1,6 +1,6 @@
 /** Rows of float32 tensors: the first dimension. */
 
-import { sizeOf } from './graph.ts';
+import { sizeOf } from '../contract/counts.ts';
 import { floatTensor, type Tensor, type TensorMap } from './session.ts';
 
 /** Concatenates float32 tensors along the rows. */

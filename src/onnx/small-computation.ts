@@ -3,7 +3,7 @@
  * thread. Which of them is a matter of the graph alone, so the same bytes give the same bits in every thread.
  */
 
-import { sizeOf } from './graph.ts';
+import { sizeOf } from '../contract/counts.ts';
 import { openRowComputation } from './rows/row-computation.ts';
 import { floatTensor, openSession, type TensorInfo, type TensorMap } from './session.ts';
 

@@ -5,7 +5,7 @@
  */
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { sizeOf } from './graph.ts';
+import { sizeOf } from '../contract/counts.ts';
 import { rowIndexTensor } from './row-index.ts';
 import { planRows } from './rows/plan.ts';
 import { NotByRow } from './rows/planning.ts';

@@ -3,7 +3,8 @@
  * rest, which reads what was kept. The two together give the same bits as the whole.
  */
 
-import { type Graph, type NamedValue, type Node, sizeOf, type Value } from './graph.ts';
+import { sizeOf } from '../contract/counts.ts';
+import type { Graph, NamedValue, Node, Value } from './graph.ts';
 import { nodeMultiplyAdds } from './multiply-adds.ts';
 import { removeDeadCode } from './passes/dead-code.ts';
 

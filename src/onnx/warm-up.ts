@@ -1,7 +1,8 @@
 /** First runs of a graph, before anybody waits for one: the runtime plans and allocates its memory, and loads what it loads lazily. */
 
+import { sizeOf } from '../contract/counts.ts';
 import { HyperpolicyError, invalidArgument } from '../contract/errors.ts';
-import { arrayTypes, sizeOf } from './graph.ts';
+import { arrayTypes } from './graph.ts';
 import { type Session, Tensor, type TensorInfo, type TensorMap } from './session.ts';
 
 /** Most values of one input: a graph that asks for more is refused, as it costs memory. */

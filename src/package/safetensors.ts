@@ -6,6 +6,7 @@
  */
 
 import { z } from 'zod';
+import { sizeOf } from '../contract/counts.ts';
 import { invalidArgument } from '../contract/errors.ts';
 
 type StoredTensor = { readonly shape: readonly number[]; readonly data: Float32Array };
@@ -96,8 +97,6 @@ export function writeSafetensors({ tensors, metadata }: SafetensorsFile): Uint8A
   }
   return file;
 }
-
-const sizeOf = (shape: readonly number[]): number => shape.reduce((product, size) => product * size, 1);
 
 type Refuse = (expected: string, actual: string) => Error;
 

@@ -2,6 +2,7 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, test } from 'vitest';
+import { sizeOf } from '../../src/contract/counts.ts';
 import { listArchitectures } from '../../src/nn/architectures.ts';
 import { memberQ } from '../../src/nn/critics/critic.ts';
 import { createCritic } from '../../src/nn/critics/registry.ts';
@@ -10,7 +11,7 @@ import { shapesOf } from '../../src/nn/parameters.ts';
 import { policyOutput } from '../../src/nn/policies/policy.ts';
 import { createPolicy, policyNames, policyNeedsContext } from '../../src/nn/policies/registry.ts';
 import { referenceNames } from '../../src/nn/reference/network.ts';
-import { type Graph, sizeOf } from '../../src/onnx/graph.ts';
+import type { Graph } from '../../src/onnx/graph.ts';
 import { mergeCommonSubexpressions } from '../../src/onnx/passes/common-subexpressions.ts';
 import { trace } from '../../src/trace/trace.ts';
 

@@ -1,9 +1,10 @@
 /** Graphs in two parts, where some inputs stay the same: what is kept, and that the two give the bits of the whole. */
 
 import { expect, test } from 'vitest';
+import { sizeOf } from '../../src/contract/counts.ts';
 import { type Builder, createBuilder, fill } from '../../src/onnx/builder.ts';
 import { encode } from '../../src/onnx/encode.ts';
-import { type Graph, sizeOf, type Value } from '../../src/onnx/graph.ts';
+import type { Graph, Value } from '../../src/onnx/graph.ts';
 import { cast, comparison, mul, unary } from '../../src/onnx/ops/elementwise.ts';
 import { matMul } from '../../src/onnx/ops/matmul.ts';
 import { removeDeadCode } from '../../src/onnx/passes/dead-code.ts';

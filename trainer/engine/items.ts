@@ -4,8 +4,8 @@
  * item that another thread takes next time is computed anew there.
  */
 
+import { sizeOf } from '../../src/contract/counts.ts';
 import { mapValues } from '../../src/contract/records.ts';
-import { sizeOf } from '../../src/onnx/graph.ts';
 import type {
   BoundInput,
   Computation,

@@ -1,10 +1,11 @@
 /** The default engine: a computation is traced once, and each run is one native call, or a row program where that takes less. */
 
+import { sizeOf } from '../../src/contract/counts.ts';
 import { mapValues } from '../../src/contract/records.ts';
 import { chooseDevice } from '../../src/onnx/choose-device.ts';
 import { compile } from '../../src/onnx/compile.ts';
 import { encode } from '../../src/onnx/encode.ts';
-import { type Graph, sizeOf } from '../../src/onnx/graph.ts';
+import type { Graph } from '../../src/onnx/graph.ts';
 import { afterPasses, repeated } from '../../src/onnx/loop.ts';
 import { multiplyAdds } from '../../src/onnx/multiply-adds.ts';
 import { joinEqualParts } from '../../src/onnx/passes/equal-parts.ts';

@@ -1,12 +1,13 @@
 /** Exports what adapts a model, as the graph contract asks: an encoder of transitions, or an inner step on generated weights. */
 
 import * as tf from '@tensorflow/tfjs-core';
+import { sizeOf } from '../../src/contract/counts.ts';
 import { invalidArgument } from '../../src/contract/errors.ts';
 import type { SpecSizes } from '../../src/contract/tensor-spec.ts';
 import { toNormalised } from '../../src/nn/action-scaling.ts';
 import type { Encoder } from '../../src/nn/encoders/encoder.ts';
 import { normalise } from '../../src/nn/normalisation.ts';
-import { type Parameters, sizeOf } from '../../src/nn/parameters.ts';
+import type { Parameters } from '../../src/nn/parameters.ts';
 import { logProbOf, type Policy, type PolicySplit } from '../../src/nn/policies/policy.ts';
 import { taskWeightShapes } from '../../src/nn/policies/task-weights.ts';
 import type { Units } from '../../src/nn/units.ts';

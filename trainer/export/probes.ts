@@ -2,6 +2,7 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import { clipToBounds, float32Bounds } from '../../src/contract/bounds.ts';
+import { sizeOf } from '../../src/contract/counts.ts';
 import { invalidArgument } from '../../src/contract/errors.ts';
 import { createRandom, type Random } from '../../src/contract/random.ts';
 import { mapValues } from '../../src/contract/records.ts';
@@ -9,7 +10,7 @@ import { specSize, type TensorSpec } from '../../src/contract/tensor-spec.ts';
 import { toNormalised } from '../../src/nn/action-scaling.ts';
 import { actionGradient, memberQ } from '../../src/nn/critics/critic.ts';
 import { normalise } from '../../src/nn/normalisation.ts';
-import { type Parameters, sizeOf, under } from '../../src/nn/parameters.ts';
+import { type Parameters, under } from '../../src/nn/parameters.ts';
 import { policyOutput } from '../../src/nn/policies/policy.ts';
 import type { Graph, Probe } from '../../src/package/manifest.ts';
 import { encoderOutputs } from '../../src/posterior/latent-knowledge.ts';

@@ -1,6 +1,8 @@
 /** A network in training as tensors of one computation: its parameters, Adam's moments and its target copy, each by parameter. */
 
 import * as tf from '@tensorflow/tfjs-core';
+import { grouped } from '../../src/contract/grouped.ts';
+import { mapValues } from '../../src/contract/records.ts';
 import { type Parameters, prefixed, under } from '../../src/nn/parameters.ts';
 import type { AdamScalars } from '../../src/optim/adam.ts';
 import { adamStep, polyakStep } from '../../src/optim/tensor-steps.ts';
@@ -39,7 +41,7 @@ export function stepped(
 
 /** The network after its target went tau of the way to it. */
 export function followed({ parameters, ...network }: NetworkTensors, tau: number): NetworkTensors {
-  const followers = Object.fromEntries(Object.keys(network.target).map((name) => [name, parameters[name]!]));
+  const followers = mapValues(network.target, (_, name) => parameters[name]!);
   const after = inGroups({ target: network.target, source: followers }, ({ target, source }) => ({
     target: polyakStep(target, source, tau),
   }));
@@ -76,13 +78,11 @@ const joined = (tensors: readonly tf.Tensor[]): tf.Tensor =>
 
 /** Names of tensors of one shape. A scalar is alone. */
 function groupsOf(tensors: Parameters): string[][] {
-  const groups = new Map<string, string[][]>();
-  for (const [name, { shape }] of Object.entries(tensors)) {
-    const key = shape.length === 0 ? name : `[${shape}]`;
-    const ofShape = groups.get(key) ?? [[]];
-    if (ofShape.at(-1)!.length === groupCountMax) ofShape.push([]);
-    ofShape.at(-1)!.push(name);
-    groups.set(key, ofShape);
-  }
-  return [...groups.values()].flat();
+  const alike = grouped(Object.entries(tensors), ([name, { shape }]) => (shape.length === 0 ? name : `[${shape}]`));
+  return [...alike.values()].flatMap((entries) => {
+    const names = entries.map(([name]) => name);
+    return Array.from({ length: Math.ceil(names.length / groupCountMax) }, (_, i) =>
+      names.slice(i * groupCountMax, (i + 1) * groupCountMax),
+    );
+  });
 }

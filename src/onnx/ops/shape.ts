@@ -1,7 +1,8 @@
 /** Operators that move elements without computing: reshape, transpose, expand, concat, slice, pad, tile. */
 
+import { sizeOf } from '../../contract/counts.ts';
 import { type Builder, fill, integers } from '../builder.ts';
-import { isSymbolic, type Shape, sameShape, sizeOf, type Value } from '../graph.ts';
+import { isSymbolic, type Shape, sameShape, type Value } from '../graph.ts';
 import { positiveAxes } from './shape-rules.ts';
 
 /** The same elements, row-major, in another shape. One symbolic size is inferred by the runtime. */

@@ -3,6 +3,7 @@
  * each. For loops of runs (loop.ts), which are for devices: to begin a node takes them as long as most nodes run.
  */
 
+import { grouped } from '../../contract/grouped.ts';
 import { constantValues } from '../builder.ts';
 import type { Graph, Node, Value } from '../graph.ts';
 import { removeDeadCode } from './dead-code.ts';
@@ -38,24 +39,21 @@ function wholesForParts(graph: Graph): Graph {
 
 /** One node for all parts of a value, where each is made by a node. */
 function splitAtOnce(graph: Graph): Graph {
-  const made = new Map<Value, Map<number, Map<number, Node>>>();
-  for (const node of graph.nodes) {
+  const parts = graph.nodes.flatMap((node) => {
     const part = partOf(node);
-    if (part === undefined) continue;
-    const byCount = made.get(part.whole) ?? new Map<number, Map<number, Node>>();
-    const byIndex = byCount.get(part.count) ?? new Map<number, Node>();
-    made.set(part.whole, byCount.set(part.count, byIndex.set(part.index, node)));
-  }
+    return part === undefined ? [] : [{ node, ...part }];
+  });
   const splits = new Map<Node, Node>();
   const replaced = new Set<Node>();
-  for (const [whole, byCount] of made) {
-    for (const [count, byIndex] of byCount) {
-      if (byIndex.size < count) continue;
-      const [earliest] = byIndex.values();
-      const outputs = Array.from({ length: count }, (_, i) => byIndex.get(i)!.outputs[0]!);
+  for (const ofWhole of grouped(parts, ({ whole }) => whole).values()) {
+    for (const some of grouped(ofWhole, ({ count }) => count).values()) {
+      const [{ node: earliest, whole, count }] = some;
+      const inOrder = some.toSorted((a, b) => a.index - b.index);
+      if (inOrder.length !== count || inOrder.some(({ index }, i) => index !== i)) continue;
+      const outputs = inOrder.map(({ node }) => node.outputs[0]!);
       const attributes = { axis: { int: 0 }, num_outputs: { int: count } };
-      splits.set(earliest!, { op: 'Split', inputs: [whole], outputs, attributes });
-      for (const node of byIndex.values()) replaced.add(node);
+      splits.set(earliest, { op: 'Split', inputs: [whole], outputs, attributes });
+      for (const { node } of some) replaced.add(node);
     }
   }
   const nodes = graph.nodes.flatMap((node) => splits.get(node) ?? (replaced.has(node) ? [] : [node]));

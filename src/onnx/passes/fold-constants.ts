@@ -3,8 +3,9 @@
  * changes a bit. The others are left to the runtime, which folds them when it loads the graph.
  */
 
+import { sizeOf } from '../../contract/counts.ts';
 import { dense, fill } from '../builder.ts';
-import { type Data, type Graph, type Node, type Shape, sizeOf, type Value } from '../graph.ts';
+import type { Data, Graph, Node, Shape, Value } from '../graph.ts';
 import { rewrite } from './rewrite.ts';
 
 /** Larger results are left in the graph: a constant costs file size, a node costs a little time. */

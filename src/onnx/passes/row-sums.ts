@@ -4,8 +4,9 @@
  * other, takes a fifth to a twentieth of that. The order of the additions differs.
  */
 
+import { sizeOf } from '../../contract/counts.ts';
 import { constantValues, fill } from '../builder.ts';
-import { type Graph, isSymbolic, sizeOf, type Value } from '../graph.ts';
+import { type Graph, isSymbolic, type Value } from '../graph.ts';
 import { reduce } from '../ops/reduce.ts';
 import { reshape } from '../ops/shape.ts';
 import { type RewriteContext, rewrite } from './rewrite.ts';

@@ -1,7 +1,8 @@
 /** Algebraic no-ops, each rule on its own: x * 1, x + 0, reshapes of reshapes, transposes that cancel, sums over one element. */
 
+import { sizeOf } from '../../contract/counts.ts';
 import { constantValues, fill } from '../builder.ts';
-import { type Graph, type Node, sameShape, sizeOf, type Value } from '../graph.ts';
+import { type Graph, type Node, sameShape, type Value } from '../graph.ts';
 import { expand, reshape, transpose } from '../ops/shape.ts';
 import { type RewriteContext, type Rule, rewrite } from './rewrite.ts';
 

@@ -8,7 +8,7 @@ import { integerAttribute } from './attributes.ts';
 import { binaryOps, unaryOps } from './kernels.ts';
 import { NotByRow, type Place, type Planning, valueCountMax } from './planning.ts';
 import { planGather, planGemm, planMatMul } from './products.ts';
-import { broadcast, offsetsOf, requireRowsFirst, show, sizeOf } from './shapes.ts';
+import { boundedSizeOf, broadcast, offsetsOf, requireRowsFirst, show } from './shapes.ts';
 
 type RowOperator = (planning: Planning, node: NodeProto) => void;
 
@@ -58,9 +58,9 @@ export const rowOperators: Readonly<Record<string, RowOperator>> = {
     const x = planning.place(input[0]);
     const shape = broadcast('Expand', x.shape, planning.integers(input[1]) ?? []);
     requireRowsFirst('Expand', [x], shape.length);
-    if (sizeOf(shape) > valueCountMax) throw new NotByRow(`Expand to ${show(shape)}`);
-    const isSame = sizeOf(shape) === sizeOf(x.shape);
-    const ones = () => planning.constant(new Float32Array(sizeOf(shape)).fill(1), shape);
+    if (boundedSizeOf(shape) > valueCountMax) throw new NotByRow(`Expand to ${show(shape)}`);
+    const isSame = boundedSizeOf(shape) === boundedSizeOf(x.shape);
+    const ones = () => planning.constant(new Float32Array(boundedSizeOf(shape)).fill(1), shape);
     planning.define(output[0]!, isSame ? { ...x, shape } : joined(planning, 'Mul', x, ones()));
   },
   /** Of the last two axes: nothing is moved, products read it as it lies. */
@@ -88,16 +88,16 @@ function joined(planning: Planning, op: (typeof binaryOps)[number], a: Place, b:
   // The last axes over which each operand is either whole or one value; one call for each place of the axes before them.
   const isPlain = (own: readonly number[], from: number): boolean => {
     const part = own.slice(Math.max(0, own.length - (shape.length - from)));
-    return part.every((size) => size === 1) || sizeOf(part) === sizeOf(shape.slice(from));
+    return part.every((size) => size === 1) || boundedSizeOf(part) === boundedSizeOf(shape.slice(from));
   };
   let from = shape.length;
   while (from > 0 && isPlain(a.shape, from - 1) && isPlain(b.shape, from - 1)) from--;
   const outer = shape.slice(0, from);
-  const width = sizeOf(shape.slice(from));
-  if (sizeOf(outer) > callCountMax) throw new NotByRow(`${op} of ${show(a.shape, b.shape)}`);
+  const width = boundedSizeOf(shape.slice(from));
+  if (boundedSizeOf(outer) > callCountMax) throw new NotByRow(`${op} of ${show(a.shape, b.shape)}`);
   const operandOf = ({ address, shape: own }: Place): Operand => {
     const cut = Math.max(0, own.length - (shape.length - from));
-    const ownWidth = sizeOf(own.slice(cut));
+    const ownWidth = boundedSizeOf(own.slice(cut));
     const offsets = offsetsOf(outer, own.slice(0, cut));
     return { step: ownWidth === 1 ? 0 : 4, at: offsets.map((offset) => address + offset * ownWidth * 4) };
   };
@@ -120,7 +120,7 @@ function planUnary(planning: Planning, { input, output }: NodeProto, op: (typeof
   const x = planning.place(input[0]);
   const y = planning.reserve(x.shape, [x]);
   const code = unaryOps.indexOf(op);
-  const count = sizeOf(x.shape);
+  const count = boundedSizeOf(x.shape);
   planning.step((kernels) => () => kernels.unary(code, x.address, y.address, count));
   planning.define(output[0]!, y);
 }
@@ -131,7 +131,7 @@ function planSum(planning: Planning, node: NodeProto, isMean: boolean): void {
   const rank = x.shape.length;
   const axes = (planning.integers(node.input[1]) ?? []).map((axis) => (axis < 0 ? axis + rank : axis));
   const count = axes.reduce((size, axis) => size * x.shape[axis]!, 1);
-  const outerCount = sizeOf(x.shape) / count;
+  const outerCount = boundedSizeOf(x.shape) / count;
   // What is summed must lie together: no axis longer than 1 stands behind a summed one.
   const firstSummed = Math.min(...axes.filter((axis) => x.shape[axis] !== 1), rank);
   const isTogether = x.shape.every((size, axis) => axis < firstSummed || size === 1 || axes.includes(axis));
@@ -140,7 +140,7 @@ function planSum(planning: Planning, node: NodeProto, isMean: boolean): void {
   }
   const keeps = integerAttribute(node, 'keepdims', 1) === 1;
   const shape = x.shape.flatMap((size, axis) => (!axes.includes(axis) ? [size] : keeps ? [1] : []));
-  planning.countReads(sizeOf(x.shape));
+  planning.countReads(boundedSizeOf(x.shape));
   const total = planning.reserve(shape, [x]);
   for (let i = 0; i < outerCount; i++) {
     planning.step((kernels) => () => kernels.sum(x.address + i * count * 4, total.address + i * 4, count));
@@ -153,8 +153,8 @@ function planSum(planning: Planning, node: NodeProto, isMean: boolean): void {
 function reshaped(shape: readonly number[], wanted: readonly number[]): number[] {
   const kept = wanted.map((size, i) => (size === 0 ? shape[i]! : size));
   const given = kept.filter((size) => size !== -1).reduce((total, size) => total * size, 1);
-  const sizes = kept.map((size) => (size === -1 ? sizeOf(shape) / given : size));
-  if (sizeOf(sizes) !== sizeOf(shape) || !sizes.every(Number.isInteger))
+  const sizes = kept.map((size) => (size === -1 ? boundedSizeOf(shape) / given : size));
+  if (boundedSizeOf(sizes) !== boundedSizeOf(shape) || !sizes.every(Number.isInteger))
     throw new NotByRow(`Reshape of ${show(shape)} to ${show(wanted)}`);
   return sizes;
 }
@@ -180,7 +180,7 @@ function planConcat(planning: Planning, node: NodeProto): void {
   );
   let address = y.address;
   for (const part of parts) {
-    const [to, count] = [address, sizeOf(part.shape)];
+    const [to, count] = [address, boundedSizeOf(part.shape)];
     planning.step((kernels) => () => kernels.copy(part.address, to, count));
     address += count * 4;
   }
@@ -196,7 +196,8 @@ function planSlice(planning: Planning, { input, output }: NodeProto): void {
   const axis = axes?.[0] ?? 0;
   const onlyLast =
     starts?.length === 1 && ends?.length === 1 && (axis < 0 ? axis + rank : axis) === rank - 1 && rank > 1;
-  if (!onlyLast || (steps?.[0] ?? 1) !== 1 || size !== sizeOf(x.shape)) throw new NotByRow(`Slice of ${show(x.shape)}`);
+  if (!onlyLast || (steps?.[0] ?? 1) !== 1 || size !== boundedSizeOf(x.shape))
+    throw new NotByRow(`Slice of ${show(x.shape)}`);
   const within = (at: number) => Math.min(Math.max(at < 0 ? at + size : at, 0), size);
   const from = within(starts[0]!);
   const to = Math.max(from, within(ends[0]!));

@@ -9,7 +9,7 @@ import { rowOperators } from './operators.ts';
 import { NotByRow, type Place, type Planning, type Step, valueCountMax } from './planning.ts';
 import { type ReadInput, type ReadModel, readModel } from './read-model.ts';
 import { RowMemory } from './row-memory.ts';
-import { sizeOf } from './shapes.ts';
+import { boundedSizeOf } from './shapes.ts';
 
 /** A tensor of a request or a context, and where one row of it lies. */
 type PlacedTensor = { readonly name: string; readonly address: number; readonly size: number };
@@ -83,7 +83,7 @@ class GraphPlanning implements Planning {
       const input = this.#inputs.get(name);
       if (input === undefined) throw new NotByRow(`an input "${name}"`);
       // Without gaps, so that a block is copied as it is.
-      const at = this.#memory.allot(sizeOf(input.shape), 4);
+      const at = this.#memory.allot(boundedSizeOf(input.shape), 4);
       this.#places.set(name, { address: at, shape: input.shape, hasRows: false });
     }
     return { address, size: (this.#memory.byteCount - address) / 4 };
@@ -91,12 +91,12 @@ class GraphPlanning implements Planning {
 
   placeInput({ name, symbol, shape }: ReadInput): void {
     if (symbol === undefined) throw new NotByRow(`input "${name}" without rows`);
-    this.#places.set(name, { address: this.#memory.allot(sizeOf(shape)), shape, hasRows: true });
+    this.#places.set(name, { address: this.#memory.allot(boundedSizeOf(shape)), shape, hasRows: true });
   }
 
   placed(name: string): PlacedTensor {
     const { address, shape } = this.place(name);
-    return { name, address, size: sizeOf(shape) };
+    return { name, address, size: boundedSizeOf(shape) };
   }
 
   program(): Pick<RowPlan, 'constants' | 'steps' | 'workPerRow' | 'memoryBytes'> {
@@ -128,7 +128,7 @@ class GraphPlanning implements Planning {
     if (name === '') return undefined;
     const values = this.#integers.get(name);
     if (values === undefined) throw new NotByRow(`"${name}" that is not known`);
-    sizeOf(values);
+    boundedSizeOf(values);
     return values;
   }
 
@@ -149,8 +149,8 @@ class GraphPlanning implements Planning {
   }
 
   reserve(shape: readonly number[], from: readonly Place[]): Place {
-    this.countReads(sizeOf(shape));
-    return { address: this.#memory.allot(sizeOf(shape)), shape, hasRows: from.some(({ hasRows }) => hasRows) };
+    this.countReads(boundedSizeOf(shape));
+    return { address: this.#memory.allot(boundedSizeOf(shape)), shape, hasRows: from.some(({ hasRows }) => hasRows) };
   }
 
   constant(values: Float32Array, shape: readonly number[]): Place {

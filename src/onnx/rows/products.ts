@@ -3,7 +3,7 @@
 import type { NodeProto } from '../../gen/onnx/onnx_pb.ts';
 import { floatAttribute, integerAttribute } from './attributes.ts';
 import { NotByRow, type Place, type Planning } from './planning.ts';
-import { broadcast, offsetsOf, requireRowsFirst, show, sizeOf } from './shapes.ts';
+import { boundedSizeOf, broadcast, offsetsOf, requireRowsFirst, show } from './shapes.ts';
 
 export function planGemm(planning: Planning, node: NodeProto): void {
   const [a, b, c] = node.input;
@@ -15,7 +15,7 @@ export function planGemm(planning: Planning, node: NodeProto): void {
   const bias = c ? planning.place(c) : undefined;
   const width = weight.shape[1];
   // A bias of one value may be a scalar: its shape is [].
-  if (bias !== undefined && ((bias.shape.at(-1) ?? 1) !== width || sizeOf(bias.shape) !== width))
+  if (bias !== undefined && ((bias.shape.at(-1) ?? 1) !== width || boundedSizeOf(bias.shape) !== width))
     throw new NotByRow(`Gemm with ${show(bias.shape)}`);
   planning.define(node.output[0]!, product(planning, 'Gemm', planning.place(a), weight, bias));
 }
@@ -57,10 +57,10 @@ function product(planning: Planning, op: string, x: Place, w: Place, start?: Pla
   if (w.hasRows && w.shape.length < 3) throw new NotByRow(`${op} of ${show(x.shape, w.shape)}`);
   if (w.hasRows || w.shape.length > 2) requireRowsFirst(op, [x, w], rank);
   const y = planning.reserve([...many, ...(x.shape.length < 2 ? [] : [1]), outCount], [x, w]);
-  if (sizeOf(many) > callCountMax) throw new NotByRow(`${op} of ${show(x.shape, w.shape)}`);
+  if (boundedSizeOf(many) > callCountMax) throw new NotByRow(`${op} of ${show(x.shape, w.shape)}`);
   const from = start?.address ?? 0;
   const offsets = { x: offsetsOf(many, x.shape.slice(0, -2)), w: offsetsOf(many, w.shape.slice(0, -2)) };
-  for (let i = 0; i < sizeOf(many); i++) {
+  for (let i = 0; i < boundedSizeOf(many); i++) {
     const xAt = x.address + offsets.x[i]! * inCount * 4;
     const wAt = w.address + offsets.w[i]! * inCount * outCount * 4;
     const yAt = y.address + i * outCount * 4;

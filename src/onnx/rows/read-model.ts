@@ -2,6 +2,7 @@
 
 import { type DescMessage, fromBinary, ScalarType } from '@bufbuild/protobuf';
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
+import { sizeOf } from '../../contract/counts.ts';
 import {
   TensorProto_DataType as DataType,
   ModelProtoSchema,
@@ -10,7 +11,6 @@ import {
   type ValueInfoProto,
 } from '../../gen/onnx/onnx_pb.ts';
 import { opsetVersion } from '../encode.ts';
-import { sizeOf } from '../graph.ts';
 import { fields } from '../model-messages.ts';
 import { NotByRow } from './planning.ts';
 

@@ -8,7 +8,7 @@ import { planRows } from './plan.ts';
 import { NotByRow } from './planning.ts';
 import { openProgram } from './program.ts';
 import { readModel } from './read-model.ts';
-import { sizeOf } from './shapes.ts';
+import { boundedSizeOf } from './shapes.ts';
 
 export type RowComputation = {
   readonly inputs: readonly { readonly name: string; readonly size: number }[];
@@ -41,7 +41,7 @@ export function openRowComputation(model: Uint8Array): RowComputation | undefine
 function open(model: Uint8Array): RowComputation | undefined {
   const read = readModel(model).inputs;
   if (read.some(({ isFloat, symbol }) => !isFloat || symbol !== undefined)) return undefined;
-  const inputs = read.map(({ name, shape }) => ({ name, size: sizeOf(shape) }));
+  const inputs = read.map(({ name, shape }) => ({ name, size: boundedSizeOf(shape) }));
   if (inputs.reduce((sum, { size }) => sum + size, 0) > countMax) return undefined;
   // All of them as generated weights: one block, its parts in the order asked for.
   const plan = planRows(

@@ -1,14 +1,15 @@
 /** Sizes of values while a row program is planned. */
 
+import { sizeOf } from '../../contract/counts.ts';
 import { NotByRow, type Place } from './planning.ts';
 
 /** Dimensions of a value; those of networks have four at most. */
 const rankMax = 16;
 
 /** @throws NotByRow if there are too many dimensions */
-export function sizeOf(shape: readonly number[]): number {
+export function boundedSizeOf(shape: readonly number[]): number {
   if (shape.length > rankMax) throw new NotByRow(`${shape.length} dimensions`);
-  return shape.reduce((product, size) => product * size, 1);
+  return sizeOf(shape);
 }
 
 export const show = (...shapes: (readonly number[])[]): string =>

@@ -2,7 +2,7 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import type { Builder } from '../../onnx/builder.ts';
-import { sizeOf, type Value } from '../../onnx/graph.ts';
+import type { Value } from '../../onnx/graph.ts';
 import * as ops from '../../onnx/ops/shape.ts';
 import { stridedSliceInfo } from '../strided-slice.ts';
 import type { KernelTable } from './kernel.ts';
@@ -11,7 +11,7 @@ const positive = (axis: number, rank: number): number => (axis < 0 ? axis + rank
 
 export const shapeKernels: KernelTable = {
   [tf.Reshape]: (g, { x }, { shape }) =>
-    ops.reshape(g, x!, tf.util.inferFromImplicitShape(shape as number[], sizeOf(x!.shape))),
+    ops.reshape(g, x!, tf.util.inferFromImplicitShape(shape as number[], tf.util.sizeFromShape(x!.shape as number[]))),
   [tf.ExpandDims]: (g, { input }, { dim }) => {
     const axis = positive(dim as number, input!.shape.length + 1);
     return ops.reshape(g, input!, input!.shape.toSpliced(axis, 0, 1));

@@ -1,5 +1,6 @@
 /** What adapts a model, exported: the files compute what the training functions compute, and the server works with them. */
 
+import { sizeOf } from '../../../src/contract/counts.ts';
 import '../../../src/nn/cpu-backend.ts';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, test } from 'vitest';
@@ -9,7 +10,7 @@ import { actionScaling } from '../../../src/nn/action-scaling.ts';
 import { createCritic } from '../../../src/nn/critics/registry.ts';
 import { createEncoder } from '../../../src/nn/encoders/registry.ts';
 import { rangeNormalisation } from '../../../src/nn/normalisation.ts';
-import { drawParameters, type ParameterSpecs, shapesOf, sizeOf } from '../../../src/nn/parameters.ts';
+import { drawParameters, type ParameterSpecs, shapesOf } from '../../../src/nn/parameters.ts';
 import { logProbOf } from '../../../src/nn/policies/policy.ts';
 import { createPolicy } from '../../../src/nn/policies/registry.ts';
 import { floatTensor, openSession, type TensorMap } from '../../../src/onnx/session.ts';

@@ -2,6 +2,7 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, test } from 'vitest';
+import { sizeOf } from '../../../src/contract/counts.ts';
 import { createRandom } from '../../../src/contract/random.ts';
 import { plainSpec } from '../../../src/contract/tensor-spec.ts';
 import {
@@ -15,7 +16,7 @@ import { memberQ } from '../../../src/nn/critics/critic.ts';
 import { createCritic } from '../../../src/nn/critics/registry.ts';
 import { createNetwork, type NetworkDescription, networkSpecs } from '../../../src/nn/network.ts';
 import { normalise, rangeNormalisation } from '../../../src/nn/normalisation.ts';
-import { drawParameters, type Parameters, shapesOf, sizeOf } from '../../../src/nn/parameters.ts';
+import { drawParameters, type Parameters, shapesOf } from '../../../src/nn/parameters.ts';
 import { logProbOf, policyOutput } from '../../../src/nn/policies/policy.ts';
 import { openRowNetwork } from '../../../src/onnx/rows/row-network.ts';
 import { floatTensor, indexTensor, openSession, type TensorMap } from '../../../src/onnx/session.ts';

@@ -4,9 +4,10 @@
  */
 
 import * as tf from '@tensorflow/tfjs-core';
+import { sizeOf } from '../../../src/contract/counts.ts';
 import { createRandom } from '../../../src/contract/random.ts';
 import { mapValues } from '../../../src/contract/records.ts';
-import { type Parameters, prefixed, sizeOf, under } from '../../../src/nn/parameters.ts';
+import { type Parameters, prefixed, under } from '../../../src/nn/parameters.ts';
 import { actionOf } from '../../../src/nn/policies/policy.ts';
 import { taskOutput, taskWeightShapes, taskWeights } from '../../../src/nn/policies/task-weights.ts';
 import { type BoundInput, boundParameters, type Computation, type Engine } from '../../engine/engine.ts';

@@ -9,9 +9,10 @@
  */
 
 import * as tf from '@tensorflow/tfjs-core';
+import { sizeOf } from '../../../src/contract/counts.ts';
 import { mapValues } from '../../../src/contract/records.ts';
 import { type LinearMap, linear } from '../../../src/nn/linear.ts';
-import { type Parameters, prefixed, sizeOf, under } from '../../../src/nn/parameters.ts';
+import { type Parameters, prefixed, under } from '../../../src/nn/parameters.ts';
 import type { Policy } from '../../../src/nn/policies/policy.ts';
 import { taskWeightShapes, taskWeights } from '../../../src/nn/policies/task-weights.ts';
 import { valueAndGradients } from '../../../src/trace/differentiate.ts';

@@ -240,10 +240,10 @@ function reportOf(
   environmentSteps: number,
   { config, replay: { largestReward } }: PearlLearnerOptions,
 ): IterationReport {
-  const means = mapValues(sums, (sum) => sum / updateCount) as UpdateMetrics;
-  const { targetMean, entropy } = means as { readonly targetMean?: number; readonly entropy: number };
+  const means: UpdateMetrics = mapValues(sums, (sum) => sum / updateCount);
+  const { targetMean, entropy } = means;
   // The entropy of each step is a part of the value, too.
-  const allowed = (config.rewardScale * largestReward + Math.abs(entropy)) / (1 - config.gamma);
+  const allowed = (config.rewardScale * largestReward + Math.abs(entropy!)) / (1 - config.gamma);
   const metrics = {
     ...means,
     ...(meanReturn !== null && { trainReturn: meanReturn }),

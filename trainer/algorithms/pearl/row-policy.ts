@@ -1,10 +1,11 @@
 /** The policy in R rows, each with a z of its own: networks are generated once for an episode, and one run answers all rows. */
 
 import type * as tf from '@tensorflow/tfjs-core';
+import { sizeOf } from '../../../src/contract/counts.ts';
 import type { Random } from '../../../src/contract/random.ts';
 import { mapValues } from '../../../src/contract/records.ts';
 import { toEnvironment } from '../../../src/nn/action-scaling.ts';
-import { type Parameters, prefixed, sizeOf, under } from '../../../src/nn/parameters.ts';
+import { type Parameters, prefixed, under } from '../../../src/nn/parameters.ts';
 import { actionOf, type PolicySplit, policyOutput } from '../../../src/nn/policies/policy.ts';
 import { trace } from '../../../src/trace/trace.ts';
 import { type BoundInput, boundParameters, type Computation, type Engine } from '../../engine/engine.ts';

@@ -1,6 +1,7 @@
 /** The cases of test/golden/maml/maml.json: parameters and data by formula, and where the file's tensors lie in ours. Any sizes. */
 
 import { readFileSync } from 'node:fs';
+import { sizeOf } from '../../../../src/contract/counts.ts';
 import { plainSpec } from '../../../../src/contract/tensor-spec.ts';
 import { placement, toOurs } from '../../../../src/nn/reference/arrange.ts';
 import { referenceNetwork } from '../../../../src/nn/reference/network.ts';
@@ -96,8 +97,6 @@ const { setup } = golden;
 
 /** (i^2 mod m), exact in integers. */
 const square = (i: number, m: number): number => ((i % m) * (i % m)) % m;
-
-const sizeOf = (shape: readonly number[]): number => shape.reduce((product, size) => product * size, 1);
 
 /** The valid steps of a task's set, episode after episode. */
 export function episodesOf(set: SetName, task: number) {

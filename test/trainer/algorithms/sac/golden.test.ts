@@ -2,7 +2,6 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, test } from 'vitest';
-import { plainSpec } from '../../../../src/contract/tensor-spec.ts';
 import { toEnvironment } from '../../../../src/nn/action-scaling.ts';
 import { ensembleQ } from '../../../../src/nn/critics/critic.ts';
 import { prefixed, shapesOf, under } from '../../../../src/nn/parameters.ts';
@@ -15,7 +14,6 @@ import { createSacNetworks, type SacNetworks } from '../../../../trainer/algorit
 import { actorStep, criticStep } from '../../../../trainer/algorithms/sac/steps.ts';
 import { createTracedEngine } from '../../../../trainer/engine/traced.ts';
 import type { Transitions } from '../../../../trainer/off-policy/transitions.ts';
-import { type ReferenceParameter, sine } from '../../../nn/reference.ts';
 import {
   expectGradients,
   expectList,
@@ -31,10 +29,12 @@ import {
   criticConfig,
   expectStepped,
   fillStart,
+  type GoldenCase,
+  goldenSetting,
   noiseInTurn,
   rowsOf,
 } from '../../off-policy/golden-learner.ts';
-import { goldenNetworks, goldenTensors, hyperPlaces, mlpPlaces } from '../../off-policy/tensors.ts';
+import { goldenTensors } from '../../off-policy/tensors.ts';
 
 type Lists = Readonly<Record<string, readonly number[]>>;
 type Update = {
@@ -46,24 +46,13 @@ type Update = {
   readonly log_alpha?: number;
   readonly after: Readonly<Record<string, readonly (readonly number[])[]>>;
 };
-type Case = {
-  readonly critic: 'mlp' | 'sa-hyper';
-  readonly state_dim: number;
-  readonly action_dim: number;
-  readonly batch: number;
-  readonly low: readonly number[];
-  readonly high: readonly number[];
-  readonly gamma: number;
-  readonly tau: number;
+type Case = GoldenCase & {
   readonly reward_scale: number;
   readonly alpha?: number;
   readonly log_alpha?: number;
   readonly target_entropy?: number;
   readonly learning_rates: { readonly actor: number; readonly critic: number; readonly alpha?: number };
-  readonly phases: Readonly<Record<'state' | 'action' | 'reward' | 'next_state' | 'next_noise' | 'noise', number>>;
-  readonly terminated: readonly number[];
-  readonly params: Readonly<Record<'actor' | 'critic', readonly ReferenceParameter[]>>;
-  readonly order: readonly string[];
+  readonly phases: Readonly<Record<'next_noise', number>>;
   readonly start: Lists & {
     readonly next_q: readonly (readonly number[])[];
     readonly q: readonly (readonly number[])[];
@@ -79,12 +68,8 @@ const cases = goldenCases<Case>(['sac.json', 'sac-sizes.json']);
 
 /** Everything of a case in our terms. */
 function setUp(golden: Case) {
-  const { state_dim, action_dim, batch, phases, params } = golden;
-  const sizes = { observationSize: state_dim, actionSize: action_dim, contextSize: 0 };
-  const isHyper = golden.critic === 'sa-hyper';
-  const placesOf = (name: string) =>
-    isHyper && name !== 'actor' ? hyperPlaces('sa-hyper', sizes, params.critic) : mlpPlaces(params[kindOf(name)]);
-  const goldens = goldenNetworks(golden.order, (name) => ({ tensors: params[kindOf(name)], places: placesOf(name) }));
+  const { action_dim, phases, params } = golden;
+  const { goldens, specs, rows, inputs: transitions } = goldenSetting(golden);
   const config: SacConfig = {
     ...sacDefaults(criticConfig(golden.critic, params.critic), 'Hopper-v5'),
     actorHiddenSizes: rowsOf(params.actor, /^linear\d+\.bias$/),
@@ -92,29 +77,15 @@ function setUp(golden: Case) {
     tau: golden.tau,
     rewardScale: golden.reward_scale,
   };
-  const networks = createSacNetworks(config, {
-    observation: plainSpec('observation', state_dim),
-    action: { ...plainSpec('action', action_dim), low: [...golden.low], high: [...golden.high] },
-    context: null,
-  });
-  const rows = (size: number, phase: number, scale?: number) => ({
-    data: sine(batch * size, phase, scale),
-    shape: [batch, size],
-  });
+  const networks = createSacNetworks(config, specs);
   const inputs: Inputs = {
-    observation: rows(state_dim, phases.state),
-    action: rows(action_dim, phases.action, 0.9),
-    reward: { data: sine(batch, phases.reward), shape: [batch] },
-    nextObservation: rows(state_dim, phases.next_state),
-    terminated: { data: Float32Array.from(golden.terminated), shape: [batch] },
+    ...transitions,
     nextNoise: rows(action_dim, phases.next_noise, 1.5),
     noise: rows(action_dim, phases.noise, 1.5),
   };
   const logAlpha = golden.log_alpha ?? Math.log(golden.alpha!);
   return { goldens, config, networks, inputs, logAlpha };
 }
-
-const kindOf = (network: string) => (network === 'actor' ? 'actor' : 'critic');
 
 /** The networks' arrays with all that trains them, at the case's start. */
 function createState({ goldens, networks, logAlpha }: ReturnType<typeof setUp>, { learning_rates: rates }: Case) {

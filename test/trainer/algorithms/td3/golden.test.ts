@@ -1,11 +1,9 @@
 /** Whole updates of TD3's learner against figures in float64: test/golden/updates/td3.json. */
 
 import { describe, expect, test } from 'vitest';
-import { plainSpec } from '../../../../src/contract/tensor-spec.ts';
 import { under } from '../../../../src/nn/parameters.ts';
 import { type Td3Config, td3Defaults } from '../../../../trainer/algorithms/td3/config.ts';
 import { createTd3Learner, type Td3Learner } from '../../../../trainer/algorithms/td3/learner.ts';
-import { type ReferenceParameter, sine } from '../../../nn/reference.ts';
 import {
   expectGradients,
   type GoldenGradient,
@@ -13,49 +11,33 @@ import {
   type UpdatesInTurn,
   updatesOf,
 } from '../../off-policy/compare.ts';
-import type { Inputs } from '../../off-policy/compute.ts';
 import {
   batchOf,
   criticConfig,
   expectStepped,
   fillStart,
+  type GoldenCase,
+  goldenSetting,
   noiseInTurn,
   rowsOf,
 } from '../../off-policy/golden-learner.ts';
-import { goldenNetworks, goldenTensors, hyperPlaces, mlpPlaces } from '../../off-policy/tensors.ts';
+import { goldenTensors } from '../../off-policy/tensors.ts';
 import { tracedEngine as engine } from './fixture.ts';
 
-type Case = {
-  readonly critic: 'mlp' | 'sa-hyper';
-  readonly state_dim: number;
-  readonly action_dim: number;
-  readonly batch: number;
-  readonly low: readonly number[];
-  readonly high: readonly number[];
-  readonly gamma: number;
-  readonly tau: number;
+type Case = GoldenCase & {
   readonly policy_delay: number;
   readonly target_noise: number;
   readonly target_noise_clip: number;
   readonly learning_rates: Readonly<Record<'actor' | 'critic', number>>;
-  readonly phases: Readonly<Record<'state' | 'action' | 'reward' | 'next_state' | 'noise', number>>;
-  readonly terminated: readonly number[];
-  readonly params: Readonly<Record<'actor' | 'critic', readonly ReferenceParameter[]>>;
-  readonly order: readonly string[];
 } & UpdatesInTurn<{
-  readonly grads: Readonly<Record<string, readonly GoldenGradient[]>>;
-  readonly after: Readonly<Record<string, readonly (readonly number[])[]>>;
-}>;
+    readonly grads: Readonly<Record<string, readonly GoldenGradient[]>>;
+    readonly after: Readonly<Record<string, readonly (readonly number[])[]>>;
+  }>;
 
 /** A learner at the case's start, with all that its updates read. */
 function setUp(golden: Case, updatesPerRun: number) {
-  const { state_dim, action_dim, batch, phases, params, learning_rates: rates } = golden;
-  const sizes = { observationSize: state_dim, actionSize: action_dim, contextSize: 0 };
-  const goldens = goldenNetworks(golden.order, (name) => {
-    const tensors = params[name.startsWith('actor') ? 'actor' : 'critic'];
-    const isHyper = golden.critic === 'sa-hyper' && !name.startsWith('actor');
-    return { tensors, places: isHyper ? hyperPlaces('sa-hyper', sizes, tensors) : mlpPlaces(tensors) };
-  });
+  const { action_dim, batch, phases, params, learning_rates: rates } = golden;
+  const { goldens, specs, rows, inputs } = goldenSetting(golden);
   const config: Td3Config = {
     ...td3Defaults(criticConfig(golden.critic, params.critic)),
     actorHiddenSizes: rowsOf(params.actor, /^linear\d+\.bias$/).slice(0, -1),
@@ -68,24 +50,8 @@ function setUp(golden: Case, updatesPerRun: number) {
     targetNoise: golden.target_noise,
     targetNoiseClip: golden.target_noise_clip,
   };
-  const specs = {
-    observation: plainSpec('observation', state_dim),
-    action: { ...plainSpec('action', action_dim), low: [...golden.low], high: [...golden.high] },
-    context: null,
-  };
   const learner = createTd3Learner({ config, specs, engine, seed: 0, updatesPerRun });
   fillStart(learner, goldens);
-  const rows = (size: number, phase: number, scale?: number) => ({
-    data: sine(batch * size, phase, scale),
-    shape: [batch, size],
-  });
-  const inputs: Inputs = {
-    observation: rows(state_dim, phases.state),
-    action: rows(action_dim, phases.action, 0.9),
-    reward: rows(1, phases.reward),
-    nextObservation: rows(state_dim, phases.next_state),
-    terminated: { data: Float32Array.from(golden.terminated), shape: [batch] },
-  };
   const noise = noiseInTurn([rows(action_dim, phases.noise, 1.5).data]);
   const learn = () => learner.learn(batchOf(inputs, learner.networks.scaling), noise);
   return { learner, goldens, learn };
